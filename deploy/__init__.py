@@ -1,0 +1,1 @@
+"""How Linepool is deployed: access rules, the stack on one machine, the image, the chart."""

@@ -1,0 +1,169 @@
+"""The stack that services and tests run on: Kafka with access rules, Postgres with roles, a mail server.
+
+`python -m deploy.local.stack FOLDER` starts one, says where it is, and stops it on Ctrl-C.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.access.apply import add_providers, apply_access
+from deploy.access.login import Login
+from deploy.access.model import check_provider_id, principals, services
+from deploy.access.postgres import apply_roles
+from deploy.local.handles import KafkaHandle, PostgresHandle
+from deploy.local.mail import LocalMail
+from deploy.local.paths import data_root
+from deploy.local.sources import Servers, servers
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack. Passwords are random and kept in the folder, so that the same folder works again.
+
+    `passwords` goes by principal (without the prefix) for Kafka, `role_passwords` by role for Postgres,
+    `secrets` by service (hex, 32 bytes). `source` is `environment`, `containers` or `local`.
+    """
+
+    kafka: KafkaHandle
+    postgres: PostgresHandle
+    mail: LocalMail
+    folder: Path
+    source: str
+    prefix: str
+    passwords: Mapping[str, str] = field(repr=False)
+    role_passwords: Mapping[str, str] = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+    ca_file: Path | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of Kafka."""
+        return self.kafka.bootstrap_servers
+
+    @property
+    def admin(self) -> Login:
+        """Kafka's super user."""
+        return self.kafka.admin
+
+    @property
+    def admin_dsn(self) -> str:
+        """Postgres's super user, with the services' database."""
+        return self.postgres.admin_dsn
+
+    @property
+    def smtp_host(self) -> str:
+        """The mail server's address."""
+        return self.mail.host
+
+    @property
+    def smtp_port(self) -> int:
+        """The mail server's port."""
+        return self.mail.port
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where the mails are, one .eml file each."""
+        return self.mail.folder
+
+    def login(self, principal: str) -> Login:
+        """Return the Kafka login of a principal of principals.yaml. Raises KeyError for another name."""
+        return Login(self.prefix + principal, self.passwords[principal])
+
+    def dsn(self, role: str) -> str:
+        """Return the address of the services' database for a role. Raises KeyError for an unknown one."""
+        scheme, _, rest = self.admin_dsn.partition("://")
+        return f"{scheme}://{role}:{self.role_passwords[role]}@{rest.rpartition('@')[2]}"
+
+    def add_provider(self, pid: str) -> Login:
+        """Give one provider its topics, user and rules; return its login with a new password."""
+        return self.add_providers([pid])[0]
+
+    def add_providers(self, pids: list[str]) -> tuple[Login, ...]:
+        """Do what `add_provider` does for many at once."""
+        new = {check_provider_id(pid): secrets.token_hex(16) for pid in pids}
+        return add_providers(
+            self.bootstrap_servers, self.admin, new, prefix=self.prefix, ca_file=self.ca_file
+        )
+
+
+@contextmanager
+def start_stack(folder: Path | None = None, environment: Mapping[str, str] = os.environ) -> Iterator[Stack]:
+    """Start a stack in a folder (default: `stack` in the data root); stop all of it at the end.
+
+    A folder used before keeps its data, addresses and passwords. Raises StackError with one sentence when the
+    stack cannot be had.
+    """
+    place = (folder or data_root() / "stack").resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    mail = LocalMail(place / "mail")
+    with ExitStack() as running:
+        running.callback(mail.stop)
+        mail.begin()
+        found = running.enter_context(servers(place, environment))
+        stack = _stack(found, mail, place, environment.get("LINEPOOL_STACK_PREFIX", ""))
+        _apply(stack)
+        mail.wait_ready()
+        yield stack
+
+
+def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
+    remembered = folder / "passwords.json"
+    if not remembered.exists():
+        chosen = {
+            "passwords": {principal.name: secrets.token_hex(16) for principal in principals()},
+            "role_passwords": {service.role: secrets.token_hex(16) for service in services()},
+            "secrets": {service.name: secrets.token_hex(32) for service in services()},
+        }
+        remembered.touch(mode=0o600)
+        remembered.write_text(json.dumps(chosen))
+    return Stack(
+        kafka=found.kafka,
+        postgres=found.postgres,
+        mail=mail,
+        folder=folder,
+        source=found.source,
+        prefix=prefix,
+        ca_file=found.ca_file,
+        **json.loads(remembered.read_text()),
+    )
+
+
+def _apply(stack: Stack) -> None:
+    # A thread of their own: the caller may have an event loop running.
+    with ThreadPoolExecutor(max_workers=2) as both:
+        roles = both.submit(lambda: asyncio.run(apply_roles(stack.admin_dsn, stack.role_passwords)))
+        apply_access(stack.bootstrap_servers, stack.admin, stack.passwords, stack.prefix, stack.ca_file)
+        roles.result()
+
+
+def main() -> None:
+    """Start a stack, print its addresses as JSON on one line, and stop it on Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    folder = parser.parse_args().folder
+    finished = threading.Event()
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, lambda *_: finished.set())
+    with start_stack(folder) as stack:
+        addresses = {
+            "source": stack.source,
+            "kafka": stack.bootstrap_servers,
+            "smtp": f"{stack.smtp_host}:{stack.smtp_port}",
+            "folder": str(stack.folder),
+        }
+        print(json.dumps(addresses), flush=True)  # noqa: T201 -- what it prints is its answer
+        finished.wait()
+
+
+if __name__ == "__main__":
+    main()

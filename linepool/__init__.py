@@ -1,0 +1,1 @@
+"""What people outside the services use: the command, the providers' kit, rating and usage files."""

@@ -1,0 +1,1 @@
+"""The demonstration: one whole purchase, told on public usage and invented offers."""

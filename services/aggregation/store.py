@@ -1,0 +1,316 @@
+"""Every statement of the aggregation service on its own tables."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.aggregation.domain import Buyer, Group, Report, ReportState
+from shared.messages.aggregation import (
+    BillingPreferences,
+    Identifier,
+    LineUsage,
+    OpenGroup,
+    Period,
+    ReportUsage,
+)
+
+
+async def record_order(
+    tx: asyncpg.Connection, cause_id: UUID, purchase_id: UUID, obeyed_at: datetime
+) -> bool:
+    """Note that this order is obeyed; False if it was noted before."""
+    noted = await tx.fetchval(
+        "INSERT INTO orders (cause_id, purchase_id, obeyed_at) VALUES ($1, $2, $3) "
+        "ON CONFLICT DO NOTHING RETURNING true",
+        cause_id,
+        purchase_id,
+        obeyed_at,
+    )
+    return noted is not None
+
+
+async def add_group(
+    tx: asyncpg.Connection, command: OpenGroup, coordinator_id: UUID, opened_at: datetime
+) -> bool:
+    """Add the group; False if the purchase has one."""
+    added = await tx.fetchval(
+        "INSERT INTO groups (purchase_id, name, currency, tax_basis, coordinator_id, opened_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING true",
+        command.purchase_id,
+        command.name,
+        command.currency,
+        command.tax_basis,
+        coordinator_id,
+        opened_at,
+    )
+    return added is not None
+
+
+async def lock_group(tx: asyncpg.Connection, purchase_id: UUID) -> Group | None:
+    """Return the group, locked until the transaction ends."""
+    row = await tx.fetchrow(
+        "SELECT purchase_id, name, currency, tax_basis, coordinator_id, closed_at IS NOT NULL AS closed "
+        "FROM groups WHERE purchase_id = $1 FOR UPDATE",
+        purchase_id,
+    )
+    return Group(**row) if row else None
+
+
+async def close_group(
+    tx: asyncpg.Connection, purchase_id: UUID, usage_digest: str, snapshot: str, closed_at: datetime
+) -> None:
+    """Freeze the group with its hashes."""
+    await tx.execute(
+        "UPDATE groups SET usage_digest = $2, snapshot = $3, closed_at = $4 WHERE purchase_id = $1",
+        purchase_id,
+        usage_digest,
+        snapshot,
+        closed_at,
+    )
+
+
+async def record_person(tx: asyncpg.Connection, person_id: UUID, recorded_by: UUID) -> bool:
+    """Note who says how a person is reached; False if that is for another to say.
+
+    The first to name a person may correct what they said, until the person speaks for themselves.
+    """
+    noted = await tx.fetchval(
+        "INSERT INTO people (person_id, recorded_by) VALUES ($1, $2) "
+        "ON CONFLICT (person_id) DO UPDATE SET recorded_by = excluded.recorded_by "
+        "WHERE people.recorded_by = excluded.recorded_by OR excluded.recorded_by = people.person_id "
+        "RETURNING true",
+        person_id,
+        recorded_by,
+    )
+    return noted is not None
+
+
+async def add_credential(
+    tx: asyncpg.Connection,
+    *,
+    purchase_id: UUID,
+    person_id: UUID,
+    cause_id: UUID,
+    assigned_at: datetime,
+    expires_at: datetime,
+) -> int:
+    """Note that a password is assigned; return its number."""
+    number: int = await tx.fetchval(
+        "INSERT INTO credentials (purchase_id, person_id, number, cause_id, assigned_at, expires_at) "
+        "SELECT $1, $2, 1 + coalesce(max(number), 0), $3, $4, $5 FROM credentials "
+        "WHERE purchase_id = $1 AND person_id = $2 RETURNING number",
+        purchase_id,
+        person_id,
+        cause_id,
+        assigned_at,
+        expires_at,
+    )
+    return number
+
+
+async def buyers(tx: asyncpg.Connection, purchase_id: UUID) -> list[Buyer]:
+    """Return all members and former members."""
+    rows = await tx.fetch(
+        "SELECT buyer_id, legal_name, identifiers, contact_id, left_at IS NOT NULL AS left FROM buyers "
+        "WHERE purchase_id = $1 ORDER BY buyer_id",
+        purchase_id,
+    )
+    return [_buyer(row) for row in rows]
+
+
+async def buyer(tx: asyncpg.Connection, purchase_id: UUID, buyer_id: UUID) -> Buyer | None:
+    """Return one member or former member."""
+    row = await tx.fetchrow(
+        "SELECT buyer_id, legal_name, identifiers, contact_id, left_at IS NOT NULL AS left FROM buyers "
+        "WHERE purchase_id = $1 AND buyer_id = $2",
+        purchase_id,
+        buyer_id,
+    )
+    return _buyer(row) if row else None
+
+
+def _buyer(row: asyncpg.Record) -> Buyer:
+    identifiers = tuple(Identifier.model_validate(one) for one in json.loads(row["identifiers"]))
+    return Buyer(row["buyer_id"], row["legal_name"], identifiers, row["contact_id"], row["left"])
+
+
+async def add_buyer(tx: asyncpg.Connection, purchase_id: UUID, buyer: Buyer, joined_at: datetime) -> None:
+    """Add a member."""
+    await tx.execute(
+        "INSERT INTO buyers (purchase_id, buyer_id, legal_name, identifiers, contact_id, joined_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6)",
+        purchase_id,
+        buyer.buyer_id,
+        buyer.legal_name,
+        json.dumps([one.model_dump() for one in buyer.identifiers]),
+        buyer.contact_id,
+        joined_at,
+    )
+
+
+async def remove_buyer(tx: asyncpg.Connection, purchase_id: UUID, buyer_id: UUID, left_at: datetime) -> None:
+    """Take a member out; what it reported counts for nothing."""
+    await tx.execute(
+        "UPDATE buyers SET left_at = $3 WHERE purchase_id = $1 AND buyer_id = $2",
+        purchase_id,
+        buyer_id,
+        left_at,
+    )
+    standing = await tx.fetch(
+        "SELECT report_id FROM reports "
+        "WHERE purchase_id = $1 AND buyer_id = $2 AND state IN ('collecting', 'counts')",
+        purchase_id,
+        buyer_id,
+    )
+    await end_reports(tx, purchase_id, [row["report_id"] for row in standing], "withdrawn")
+
+
+async def set_preferences(
+    tx: asyncpg.Connection, purchase_id: UUID, buyer_id: UUID, preferences: BillingPreferences
+) -> None:
+    """Keep how a buyer wants to be billed, in the place of what it said before."""
+    await tx.execute(
+        "UPDATE buyers SET preferences = $3 WHERE purchase_id = $1 AND buyer_id = $2",
+        purchase_id,
+        buyer_id,
+        preferences.model_dump_json(),
+    )
+
+
+async def preferences(tx: asyncpg.Connection, purchase_id: UUID) -> dict[UUID, BillingPreferences]:
+    """Return how the members want to be billed; those who have not said it are missing."""
+    rows = await tx.fetch(
+        "SELECT buyer_id, preferences FROM buyers "
+        "WHERE purchase_id = $1 AND left_at IS NULL AND preferences IS NOT NULL ORDER BY buyer_id",
+        purchase_id,
+    )
+    return {row["buyer_id"]: BillingPreferences.model_validate_json(row["preferences"]) for row in rows}
+
+
+async def reports(tx: asyncpg.Connection, purchase_id: UUID) -> list[Report]:
+    """Return all reports of the group in the order in which they began."""
+    rows = await tx.fetch(
+        "SELECT report_id, buyer_id, number, state, period_start, period_end, period_months, parts FROM reports "
+        "WHERE purchase_id = $1 ORDER BY number",
+        purchase_id,
+    )
+    return [
+        Report(
+            row["report_id"],
+            row["buyer_id"],
+            row["number"],
+            row["state"],
+            Period(start=row["period_start"], end=row["period_end"], months=row["period_months"]),
+            row["parts"],
+        )
+        for row in rows
+    ]
+
+
+async def known_parts(tx: asyncpg.Connection, purchase_id: UUID, report_id: UUID) -> dict[int, str]:
+    """Return the hashes of the parts taken, by number."""
+    rows = await tx.fetch(
+        "SELECT part, sha256 FROM report_parts WHERE purchase_id = $1 AND report_id = $2",
+        purchase_id,
+        report_id,
+    )
+    return {row["part"]: row["sha256"] for row in rows}
+
+
+async def begin_report(tx: asyncpg.Connection, command: ReportUsage, number: int) -> None:
+    """Add the report that this part begins, unless another part began it."""
+    await tx.execute(
+        "INSERT INTO reports (purchase_id, report_id, buyer_id, number, state, "
+        "period_start, period_end, period_months, parts) "
+        "VALUES ($1, $2, $3, $4, 'collecting', $5, $6, $7, $8) ON CONFLICT (purchase_id, report_id) DO NOTHING",
+        command.purchase_id,
+        command.report_id,
+        command.buyer_id,
+        number,
+        command.period.start,
+        command.period.end,
+        command.period.months,
+        command.parts,
+    )
+
+
+async def add_part(tx: asyncpg.Connection, command: ReportUsage, sha256: str) -> set[str]:
+    """Keep the part; return the ids of its lines that another part has brought already."""
+    await tx.execute(
+        "INSERT INTO report_parts (purchase_id, report_id, part, sha256) VALUES ($1, $2, $3, $4)",
+        command.purchase_id,
+        command.report_id,
+        command.part,
+        sha256,
+    )
+    ids = [line.line_id for line in command.lines]
+    added = await tx.fetch(
+        "INSERT INTO usage_lines (purchase_id, report_id, line_id, part, position, usage) "
+        "SELECT $1, $2, line_id, $3, position, usage::jsonb "
+        "FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS new (line_id, usage, position) "
+        "ON CONFLICT ON CONSTRAINT usage_lines_once_per_report DO NOTHING RETURNING line_id",
+        command.purchase_id,
+        command.report_id,
+        command.part,
+        ids,
+        [line.model_dump_json() for line in command.lines],
+    )
+    return set(ids) - {row["line_id"] for row in added}
+
+
+async def end_reports(
+    tx: asyncpg.Connection, purchase_id: UUID, report_ids: Sequence[UUID], state: ReportState
+) -> None:
+    """Give reports a state in which they count for nothing, and delete their lines."""
+    await tx.execute(
+        "DELETE FROM usage_lines WHERE purchase_id = $1 AND report_id = ANY($2)", purchase_id, report_ids
+    )
+    await tx.execute(
+        "UPDATE reports SET state = $3 WHERE purchase_id = $1 AND report_id = ANY($2)",
+        purchase_id,
+        report_ids,
+        state,
+    )
+
+
+async def let_report_count(tx: asyncpg.Connection, purchase_id: UUID, report_id: UUID) -> None:
+    """Let a complete report count."""
+    await tx.execute(
+        "UPDATE reports SET state = 'counts' WHERE purchase_id = $1 AND report_id = $2",
+        purchase_id,
+        report_id,
+    )
+
+
+async def lines_of_part(
+    tx: asyncpg.Connection, purchase_id: UUID, report_id: UUID, part: int
+) -> tuple[LineUsage, ...]:
+    """Return the lines of one part in their order."""
+    rows = await tx.fetch(
+        "SELECT usage FROM usage_lines WHERE purchase_id = $1 AND report_id = $2 AND part = $3 ORDER BY position",
+        purchase_id,
+        report_id,
+        part,
+    )
+    return tuple(LineUsage.model_validate_json(row["usage"]) for row in rows)
+
+
+async def count_lines(tx: asyncpg.Connection, purchase_id: UUID, report_id: UUID) -> int:
+    """Return how many lines a report has."""
+    count: int = await tx.fetchval(
+        "SELECT count(*) FROM usage_lines WHERE purchase_id = $1 AND report_id = $2", purchase_id, report_id
+    )
+    return count
+
+
+async def counting_lines(tx: asyncpg.Connection, purchase_id: UUID) -> list[tuple[UUID, str]]:
+    """Return all lines that count, as (buyer id, the line's JSON)."""
+    rows = await tx.fetch(
+        "SELECT r.buyer_id, l.usage FROM usage_lines l JOIN reports r USING (purchase_id, report_id) "
+        "WHERE r.purchase_id = $1 AND r.state = 'counts'",
+        purchase_id,
+    )
+    return [(row["buyer_id"], row["usage"]) for row in rows]

@@ -1,0 +1,224 @@
+"""How each message of a provider is answered: one receipt or one rejection, decided once and then kept."""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+from uuid import UUID
+
+from services.bidding.domain.box import Box, is_in_time
+from shared.messages.bidding import MessageRejected, ReceiptIssued, RejectionReason
+from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
+
+ProviderWord = ReplySubmitted | InvitationDeclined | TermsProposed
+Sender = tuple[UUID, str]
+"""A purchase and a provider: what order holds for."""
+Revision = tuple[UUID, str, int]
+"""A purchase, a provider and a revision of its reply."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The message was taken; `reply_id` is set where it is a reply."""
+
+    reply_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The message was not taken."""
+
+    reason: RejectionReason
+    detail: str
+
+
+Answer = Receipt | Rejection
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A message of a provider, as far as it could be read; `id` is its id in the inbox, and its reply's id if it is one."""
+
+    id: UUID
+    provider_id: str
+    message_id: str | None
+    type: str | None
+    sha256: str
+    appended_at: datetime
+    body: bytes
+    word: ProviderWord | Rejection
+    """What it says, or why nobody can tell."""
+
+    @property
+    def purchase_id(self) -> UUID | None:
+        """The purchase that it is about, where it could be read."""
+        return None if isinstance(self.word, Rejection) else self.word.purchase_id
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A message and its answer, as both are kept: its notice is made from nothing else, so a repeated one is the same."""
+
+    id: UUID
+    provider_id: str
+    purchase_id: UUID | None
+    type: str | None
+    message_id: str | None
+    sha256: str
+    appended_at: datetime
+    answer: Answer
+
+    @classmethod
+    def of(cls, arrival: Arrival, answer: Answer) -> "Answered":
+        """Join a message and its answer."""
+        return cls(
+            arrival.id,
+            arrival.provider_id,
+            arrival.purchase_id,
+            arrival.type,
+            arrival.message_id,
+            arrival.sha256,
+            arrival.appended_at,
+            answer,
+        )
+
+    def notice(self) -> ReceiptIssued | MessageRejected:
+        """Return what the provider is told."""
+        if isinstance(self.answer, Rejection):
+            return MessageRejected(
+                purchase_id=self.purchase_id,
+                message_id=self.message_id,
+                sha256=self.sha256,
+                appended_at=self.appended_at,
+                reason=self.answer.reason,
+                detail=self.answer.detail,
+            )
+        if self.purchase_id is None or self.type is None or self.message_id is None:
+            raise ValueError("a receipt names its purchase, its type and its message")
+        return ReceiptIssued(
+            purchase_id=self.purchase_id,
+            message_id=self.message_id,
+            message_type=self.type,
+            sha256=self.sha256,
+            appended_at=self.appended_at,
+            reply_id=self.answer.reply_id,
+        )
+
+
+@dataclass(frozen=True)
+class KnownReply:
+    """A receipted reply's id, and the SHA-256 of its message."""
+
+    reply_id: UUID
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StandingAward:
+    """The award that stands, and whether terms lie before the group or were accepted."""
+
+    number: int
+    provider_id: str
+    has_terms: bool
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What bidding knows when it judges some messages."""
+
+    boxes: Mapping[UUID, Box]
+    waiting: Container[Sender] = frozenset()
+    """Senders of whom an earlier message about the same purchase is held."""
+    replies: Mapping[Revision, KnownReply] = field(default_factory=dict)
+    highest: Mapping[Sender, int] = field(default_factory=dict)
+    """Each sender's highest receipted revision."""
+    awards: Mapping[UUID, StandingAward] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What becomes of one message: its answer, or None while it is held; and whether it adds something to its purchase."""
+
+    arrival: Arrival
+    answer: Answer | None
+    adds: Literal["reply", "decline", "terms"] | None = None
+
+
+UNKNOWN = Rejection("unknown_purchase", "There is no such purchase.")
+REUSED = Rejection("id_reused", "Another message came under this id before.")
+LATE = Rejection("late", "It was appended at the deadline or after it.")
+CANCELLED = Rejection("cancelled", "The purchase was called off.")
+NOT_SELECTED = Rejection("not_selected", "Terms are taken from the provider of the award that stands, for that award.")
+NOT_DUE = Rejection("terms_not_due", "Terms lie before the group already, or were accepted.")
+OTHER_TEXT = Rejection("invalid", "terms_sha256: is not the hash of the text")
+REVISION_USED = Rejection("revision_used", "Another reply came under this revision before.")
+REVISION_FELL = Rejection("revision_used", "The revision must be higher than that of every reply before.")
+
+
+def judge(arrivals: Sequence[Arrival], desk: Desk, *, final: Container[UUID] = frozenset()) -> list[Judgement]:
+    """Judge messages in the order in which each provider's topic has them.
+
+    A message whose sender is not on a list that is known here is held, because the list may still come; so is whatever the sender
+    says about that purchase afterwards. `final` are the messages for which it can no longer come: they are rejected, with
+    the same words whether the purchase does not exist or the sender is not on its list.
+    """
+    judged = _Judging(desk)
+    return [judged.one(arrival, final) for arrival in arrivals]
+
+
+class _Judging:
+    """One pass over some messages: what the earlier ones add counts for the later ones."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.held: set[Sender] = set()
+        self.replies = dict(desk.replies)
+        self.highest = dict(desk.highest)
+        self.terms: set[UUID] = set()
+
+    def one(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
+        word = arrival.word
+        if isinstance(word, Rejection):
+            return Judgement(arrival, word)
+        sender = (word.purchase_id, arrival.provider_id)
+        box = self.desk.boxes.get(word.purchase_id)
+        if box is None or box.request is None or not box.lists(arrival.provider_id):
+            if arrival.id in final:
+                return Judgement(arrival, UNKNOWN)
+            self.held.add(sender)
+            return Judgement(arrival, None)
+        if sender in self.held or sender in self.desk.waiting:
+            return Judgement(arrival, None)
+        if box.stage == "cancelled":
+            return Judgement(arrival, CANCELLED)
+        if isinstance(word, TermsProposed):
+            return self._terms(arrival, word)
+        if not is_in_time(arrival.appended_at, box.request.deadline) or box.opened_at is not None:
+            return Judgement(arrival, LATE)
+        if isinstance(word, InvitationDeclined):
+            return Judgement(arrival, Receipt(), "decline")
+        return self._reply(arrival, word, sender)
+
+    def _reply(self, arrival: Arrival, word: ReplySubmitted, sender: Sender) -> Judgement:
+        revision = (*sender, word.revision)
+        known = self.replies.get(revision)
+        if known is not None:
+            same = known.sha256 == arrival.sha256
+            return Judgement(arrival, Receipt(known.reply_id) if same else REVISION_USED)
+        if word.revision < self.highest.get(sender, 0):
+            return Judgement(arrival, REVISION_FELL)
+        self.replies[revision] = KnownReply(arrival.id, arrival.sha256)
+        self.highest[sender] = word.revision
+        return Judgement(arrival, Receipt(arrival.id), "reply")
+
+    def _terms(self, arrival: Arrival, word: TermsProposed) -> Judgement:
+        award = self.desk.awards.get(word.purchase_id)
+        if award is None or award.provider_id != arrival.provider_id or award.number != word.award:
+            return Judgement(arrival, NOT_SELECTED)
+        if sha256(word.text.encode()).hexdigest() != word.terms_sha256:
+            return Judgement(arrival, OTHER_TEXT)
+        if award.has_terms or word.purchase_id in self.terms:
+            return Judgement(arrival, NOT_DUE)
+        self.terms.add(word.purchase_id)
+        return Judgement(arrival, Receipt(), "terms")

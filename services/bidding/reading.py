@@ -1,0 +1,85 @@
+"""Reading what a provider sent: hostile until proven otherwise. Nothing in a record can make this fail or take long."""
+
+import re
+
+from pydantic import ValidationError
+
+from services.bidding.domain.intake import Arrival, ProviderWord, Rejection
+from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
+from shared.record import Record
+
+MESSAGE_BYTES = 900 * 1024
+"""A larger body is rejected: what follows from a message must fit under the broker's limit of 1 MiB."""
+MESSAGE_DEPTH = 10
+"""JSON nested deeper is rejected; a price tier stands at depth 6."""
+DETAIL_LENGTH = 300
+
+WORDS: dict[str, type[ProviderWord]] = {
+    word.type(): word for word in (ReplySubmitted, InvitationDeclined, TermsProposed)
+}
+_MESSAGE_ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+# A string that never ends is taken to the end of the body: each byte is looked at once, whatever was sent.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def read(record: Record) -> Arrival:
+    """Read a record of `replies.<provider id>`; who said it is the topic, never the payload."""
+    message_id = record.received.id
+    if message_id is not None and _MESSAGE_ID.fullmatch(message_id) is None:
+        message_id = None
+    body = record.body or b""
+    word = _word(record.received.type, message_id, body)
+    return Arrival(
+        id=record.inbox_id,
+        provider_id=record.provider_id,
+        message_id=message_id,
+        type=record.received.type if record.received.type in WORDS else None,
+        sha256=record.sha256,
+        appended_at=record.appended_at,
+        body=body,
+        word=word,
+    )
+
+
+def read_again(type_: str, body: bytes) -> ProviderWord:
+    """Read a message that was read before, and kept."""
+    return WORDS[type_].model_validate_json(body)
+
+
+def _word(type_: str | None, message_id: str | None, body: bytes) -> ProviderWord | Rejection:
+    if len(body) > MESSAGE_BYTES:
+        return Rejection("too_large", f"A message has at most {MESSAGE_BYTES} bytes.")
+    if message_id is None:
+        return Rejection("invalid", "ce_id: must be there, with 1 to 200 printable characters")
+    model = WORDS.get(type_ or "")
+    if model is None:
+        return Rejection("unknown_type", "ce_type: is none that is taken here")
+    if _depth(body) > MESSAGE_DEPTH:
+        return Rejection("unreadable", f"JSON is nested at most {MESSAGE_DEPTH} deep.")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        return _rejection(error)
+
+
+def _rejection(error: ValidationError) -> Rejection:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return Rejection("unreadable", "The body is not JSON in UTF-8.")
+    field = ".".join(str(part) for part in first["loc"])
+    others = error.error_count() - 1
+    detail = f"{field or 'message'}: {first['msg']}"[:DETAIL_LENGTH]
+    # A name that the provider made up stands in the path, and must not carry what a database cannot keep.
+    detail = re.sub(r"[\x00-\x1f\x7f]", "?", detail)
+    return Rejection("invalid", f"{detail} (and {others} more)" if others else detail)
+
+
+def _depth(body: bytes) -> int:
+    if body.count(b"{") + body.count(b"[") <= MESSAGE_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
+        depth += 1 if bracket.group() in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,16 @@
+"""What the bidding service is told by its environment, beyond what every service is told."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Read from variables with the prefix `LINEPOOL_`."""
+
+    skew_allowance_s: Annotated[float, Field(ge=0)] = 2.0
+    """How far the brokers' clocks may be from the database's: a box stays shut that long after its deadline."""
+    job_pause_s: Annotated[float, Field(gt=0)] = 1.0
+    """How often boxes are looked at when nothing wakes the service."""

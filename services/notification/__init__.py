@@ -1,0 +1,1 @@
+"""Tells people by mail and providers by notices what became of a purchase."""

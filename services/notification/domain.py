@@ -1,0 +1,324 @@
+"""Who is told what about a fact, and what must be known before it can be told."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from services.notification import letters
+from services.notification.letters import Letter
+from shared.envelope import derived_id
+from shared.messages.aggregation import BuyerJoined, CredentialAssigned, Identifier
+from shared.messages.base import Currency, Message, ProviderId, SignedDecimal
+from shared.messages.bidding import (
+    Notice,
+    ProviderSelected,
+    RepliesCompared,
+    RepliesOpened,
+    TermsAccepted,
+    TermsPresented,
+    TermsRejected,
+)
+from shared.messages.distribution import RequestDistributed
+from shared.messages.notification import (
+    AcceptanceNotified,
+    AwardedBuyer,
+    AwardNotified,
+    RejectionNotified,
+    UnsuccessfulNotified,
+)
+from shared.messages.rfp import GroupNotQualified, GroupQualified, QualificationLapsed, RequestCancelled
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """A member of the group, and the person to write to about it."""
+
+    buyer_id: UUID
+    legal_name: str
+    identifiers: tuple[Identifier, ...]
+    contact_id: UUID
+
+
+@dataclass(frozen=True)
+class Request:
+    """What people are told of an issued version of the request."""
+
+    title: str
+    deadline: datetime
+
+
+class ComparedBuyer(BaseModel):
+    """What one buyer would pay under one reply, as the full comparison says it."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    buyer_id: UUID
+    term_total: SignedDecimal
+    charged_over_term: SignedDecimal
+    saving: SignedDecimal
+
+
+class ComparedReply(BaseModel):
+    """One reply in the full comparison."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    rank: int
+    reply_id: UUID
+    contract_months: int
+    term_total: SignedDecimal
+    charged_over_term: SignedDecimal
+    saving: SignedDecimal
+    buyers: tuple[ComparedBuyer, ...]
+
+
+class Comparison(BaseModel):
+    """The parts of the full comparison that mails are made from."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+
+    currency: Currency
+    tax_basis: str
+    evaluations: tuple[ComparedReply, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that people or providers are told about, and the id of the message that said it."""
+
+    cause_id: UUID
+    message: Message
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that has arrived about one purchase so far."""
+
+    purchase_id: UUID
+    coordinator_id: UUID | None = None
+    member_ids: tuple[UUID, ...] | None = None
+    """Set once the membership is frozen."""
+    buyers: Mapping[UUID, Buyer] | None = None
+    requests: Mapping[int, Request] | None = None
+    comparisons: Mapping[str, Comparison] | None = None
+    """By SHA-256; those whose parts are complete."""
+    awards_told: frozenset[int] = frozenset()
+
+    @property
+    def members(self) -> tuple[Buyer, ...] | None:
+        """The members of the frozen group, or None while one of them is unknown."""
+        buyers = self.buyers or {}
+        if self.member_ids is None or any(buyer_id not in buyers for buyer_id in self.member_ids):
+            return None
+        return tuple(buyers[buyer_id] for buyer_id in self.member_ids)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail about one fact to one person; `mail_id` follows from the two, and the Message-ID from it."""
+
+    mail_id: UUID
+    purchase_id: UUID
+    person_id: UUID
+    letter: Letter
+    sealed_password: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said about one fact: notices by provider, and mails."""
+
+    notices: tuple[tuple[ProviderId, Notice], ...] = ()
+    mails: tuple[Mail, ...] = ()
+
+
+def mail_about_joining(event: BuyerJoined, cause_id: UUID) -> Mail:
+    """Return the mail to a new member's contact."""
+    return _mail(cause_id, event.purchase_id, event.contact_id, letters.Joined(legal_name=event.legal_name))
+
+
+def mail_with_password(event: CredentialAssigned) -> Mail:
+    """Return the mail that brings a person their initial password, which stays sealed until it is sent."""
+    letter = letters.InitialPassword(number=event.number, expires_at=event.expires_at)
+    fact = derived_id("credential", event.purchase_id, event.person_id, event.number)
+    return _mail(fact, event.purchase_id, event.person_id, letter, sealed_password=event.sealed_password)
+
+
+def in_order_of_telling(facts: Iterable[Fact]) -> list[Fact]:
+    """Return the facts with awards first: nobody hears of an acceptance before hearing of the award."""
+    return sorted(facts, key=lambda fact: not isinstance(fact.message, ProviderSelected))
+
+
+def tell(fact: Fact, known: Known) -> Told | None:  # noqa: C901, PLR0911, PLR0912 # one case for each fact
+    """Return what is said about a fact, or None while something that it takes has not arrived."""
+    members, coordinator = known.members, known.coordinator_id
+    if members is None or coordinator is None:
+        return None
+    everyone = [coordinator, *(buyer.contact_id for buyer in members)]
+    match fact.message:
+        case GroupQualified() as event:
+            return _mails(fact, known, everyone, letters.Verified(valid_until=event.valid_until))
+        case GroupNotQualified() as event:
+            return _not_verified(fact, event, known, members)
+        case QualificationLapsed() as event:
+            return _mails(fact, known, [coordinator], letters.Lapsed(reason=event.reason))
+        case RequestDistributed() as event:
+            request = (known.requests or {}).get(event.request_version)
+            if request is None:
+                return None
+            letter = letters.ProvidersInvited(
+                title=request.title, invited=event.invited, deadline=request.deadline
+            )
+            return _mails(fact, known, everyone, letter)
+        case RequestCancelled() as event:
+            return _mails(fact, known, everyone, letters.Cancelled(reason=event.reason))
+        case RepliesOpened() as event:
+            if any(reply.standing == "evaluated" for reply in event.replies):
+                return Told()
+            return _no_replies(known, everyone, event.request_version)
+        case RepliesCompared() as event:
+            if not event.replies:
+                return _no_replies(known, everyone, event.request_version)
+            return _compared(fact, event, known, members)
+        case ProviderSelected() as event:
+            return _selected(event, members)
+        case TermsPresented() as event:
+            letter_to_coordinator = letters.TermsToAccept(
+                provider_id=event.provider_id, title=event.title, terms_sha256=event.terms_sha256
+            )
+            return _mails(fact, known, [coordinator], letter_to_coordinator)
+        case TermsAccepted() as event:
+            return _accepted(fact, event, known, everyone)
+        case TermsRejected() as event:
+            return _rejected(fact, event, known, everyone)
+        case _:
+            raise TypeError(f"nobody is told about {fact.message.type()}")
+
+
+def _not_verified(fact: Fact, event: GroupNotQualified, known: Known, members: tuple[Buyer, ...]) -> Told:
+    concerned = [buyer for buyer in members if event.party == "buyer" and buyer.buyer_id == event.party_id]
+    party = concerned[0].legal_name if concerned else f"the {event.party}"
+    people = [known.coordinator_id, *(buyer.contact_id for buyer in concerned)]
+    return _mails(fact, known, people, letters.NotVerified(party=party, reason=event.reason))
+
+
+def _no_replies(known: Known, everyone: list[UUID], request_version: int) -> Told:
+    # Opening and comparing may both find that there is nothing; it is one fact, and one mail.
+    nothing = derived_id("no replies", known.purchase_id, request_version)
+    people = dict.fromkeys(everyone)
+    return Told(
+        mails=tuple(_mail(nothing, known.purchase_id, person, letters.NoReplies()) for person in people)
+    )
+
+
+def _compared(fact: Fact, event: RepliesCompared, known: Known, members: tuple[Buyer, ...]) -> Told | None:
+    comparison = (known.comparisons or {}).get(event.comparison_sha256)
+    if comparison is None:
+        return None
+    providers = {reply.reply_id: reply.provider_id for reply in event.replies}
+    replies = sorted(comparison.evaluations, key=lambda reply: reply.rank)
+    group = tuple(_offered(reply, reply, providers[reply.reply_id]) for reply in replies)
+    own: dict[UUID, list[letters.OwnRow]] = {}
+    for member in members:
+        rows = [
+            _offered(reply, buyer, providers[reply.reply_id])
+            for reply in replies
+            for buyer in reply.buyers
+            if buyer.buyer_id == member.buyer_id
+        ]
+        own.setdefault(member.contact_id, []).append(
+            letters.OwnRow(legal_name=member.legal_name, offers=tuple(rows))
+        )
+    mails = []
+    for person in dict.fromkeys([known.coordinator_id, *own]):
+        if person is not None:
+            letter = letters.RepliesCompared(
+                currency=comparison.currency,
+                tax_basis=comparison.tax_basis,
+                group=group if person == known.coordinator_id else (),
+                own=tuple(own.get(person, ())),
+            )
+            mails.append(_mail(fact.cause_id, known.purchase_id, person, letter))
+    return Told(mails=tuple(mails))
+
+
+def _offered(
+    reply: ComparedReply, figures: ComparedReply | ComparedBuyer, provider_id: ProviderId
+) -> letters.Offered:
+    return letters.Offered(
+        rank=reply.rank,
+        provider_id=provider_id,
+        contract_months=reply.contract_months,
+        charged=_whole_cents(figures.charged_over_term),
+        total=_whole_cents(figures.term_total),
+        saving=_whole_cents(figures.saving),
+    )
+
+
+def _whole_cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.01"))
+
+
+def _selected(event: ProviderSelected, members: tuple[Buyer, ...]) -> Told:
+    buyers = tuple(
+        AwardedBuyer(buyer_id=buyer.buyer_id, legal_name=buyer.legal_name, identifiers=buyer.identifiers)
+        for buyer in members
+    )
+    award = AwardNotified(
+        purchase_id=event.purchase_id, award=event.award, reply_id=event.reply_id, buyers=buyers
+    )
+    others = [
+        (
+            other.provider_id,
+            UnsuccessfulNotified(
+                purchase_id=event.purchase_id, reply_id=other.reply_id, rank=other.rank, reason=other.reason
+            ),
+        )
+        for other in event.others
+    ]
+    return Told(notices=((event.provider_id, award), *others))
+
+
+def _accepted(fact: Fact, event: TermsAccepted, known: Known, everyone: list[UUID]) -> Told | None:
+    if event.award not in known.awards_told:
+        return None
+    notice = AcceptanceNotified(
+        purchase_id=event.purchase_id, award=event.award, terms_sha256=event.terms_sha256
+    )
+    letter = letters.Done(provider_id=event.provider_id, terms_sha256=event.terms_sha256)
+    return Told(notices=((event.provider_id, notice),), mails=_mails(fact, known, everyone, letter).mails)
+
+
+def _rejected(fact: Fact, event: TermsRejected, known: Known, everyone: list[UUID]) -> Told | None:
+    if event.award not in known.awards_told:
+        return None
+    notice = RejectionNotified(
+        purchase_id=event.purchase_id, award=event.award, terms_sha256=event.terms_sha256, reason=event.reason
+    )
+    letter = letters.TermsRejected(reason=event.reason)
+    return Told(notices=((event.provider_id, notice),), mails=_mails(fact, known, everyone, letter).mails)
+
+
+def _mails(fact: Fact, known: Known, people: Iterable[UUID | None], letter: Letter) -> Told:
+    # A person who is the contact of several buyers, or the coordinator too, gets one mail.
+    each_once = [person for person in dict.fromkeys(people) if person is not None]
+    return Told(mails=tuple(_mail(fact.cause_id, known.purchase_id, person, letter) for person in each_once))
+
+
+def _mail(
+    fact_id: UUID, purchase_id: UUID, person_id: UUID, letter: Letter, *, sealed_password: str | None = None
+) -> Mail:
+    return Mail(derived_id("mail", fact_id, person_id), purchase_id, person_id, letter, sealed_password)
+
+
+def not_worth_sending(letter: Letter, *, now: datetime, newest_password: int | None) -> str | None:
+    """Return why a due mail is not sent any more, or None: a password expires, a newer one replaces it."""
+    if not isinstance(letter, letters.InitialPassword):
+        return None
+    if newest_password is not None and letter.number < newest_password:
+        return "superseded"
+    return "expired" if letter.expires_at <= now else None

@@ -1,0 +1,97 @@
+"""How a request is frozen: everything it is made of is gathered, checked, and written as documents."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.rfp import content, domain, registry, store
+from shared.documents import manifest_of, split
+from shared.messages.base import Document
+from shared.messages.rfp import RequestDocumentPart, RequestIssued
+from shared.outbox import Publisher
+from shared.outcomes import NotYet, Refusal
+from shared.usage_digest import usage_digest
+
+Parts = list[tuple[UUID, str]]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A request with its list and its documents: the content first, then the further ones."""
+
+    issue: domain.Issue
+    provider_ids: tuple[str, ...]
+    documents: tuple[tuple[str, bytes], ...]
+
+
+async def freeze(tx: asyncpg.Connection, request: domain.Request, now: datetime) -> Frozen | Refusal | NotYet:
+    """Gather what the request is made of, or say what is wrong or still missing."""
+    issue = domain.may_issue(request, now)
+    if isinstance(issue, Refusal | NotYet):
+        return issue
+    provider_ids = domain.freeze_list(issue.listed, await registry.all_providers(tx))
+    if isinstance(provider_ids, Refusal):
+        return provider_ids
+    members = domain.known_members(issue.aggregated, await store.buyers(tx, request.purchase_id))
+    if isinstance(members, NotYet):
+        return members
+    parts = await store.counting_usage(tx, request.purchase_id, list(issue.aggregated.reports.values()))
+    # A large group's documents take seconds, which must not hold up the consumer's heartbeats.
+    documents = await asyncio.to_thread(_write_documents, issue, members, parts)
+    return documents if isinstance(documents, NotYet) else Frozen(issue, provider_ids, documents)
+
+
+async def say_documents(publish: Publisher, frozen: Frozen) -> list[Document]:
+    """Publish the documents in their parts; return their manifests in the same order."""
+    manifests = []
+    for name, text in frozen.documents:
+        manifest = manifest_of(name, text)
+        for number, data in split(manifest, text):
+            await publish(
+                RequestDocumentPart(
+                    purchase_id=frozen.issue.need.purchase_id,
+                    document=manifest,
+                    request_version=domain.FIRST_VERSION,
+                    part=number,
+                    data=data,
+                )
+            )
+        manifests.append(manifest)
+    return manifests
+
+
+def issued(frozen: Frozen, manifests: list[Document]) -> RequestIssued:
+    """Return what there is to say of the frozen request."""
+    issue = frozen.issue
+    return RequestIssued(
+        purchase_id=issue.need.purchase_id,
+        request_version=domain.FIRST_VERSION,
+        title=issue.need.title,
+        content=manifests[0],
+        documents=tuple(manifests[1:]),
+        snapshot=issue.aggregated.snapshot,
+        usage_digest=issue.aggregated.usage_digest,
+        provider_ids=frozen.provider_ids,
+        services=issue.need.services,
+        deadline=issue.need.deadline,
+        contract_months=issue.need.contract_months,
+        mode=issue.need.mode,
+        buyers_shown=issue.need.buyers_shown,
+        currency=issue.aggregated.currency,
+        tax_basis=issue.aggregated.tax_basis,
+    )
+
+
+def _write_documents(
+    issue: domain.Issue, members: tuple[domain.Buyer, ...], parts: Parts
+) -> tuple[tuple[str, bytes], ...] | NotYet:
+    usage = store.read_usage(parts)
+    if usage_digest(usage) != issue.aggregated.usage_digest:
+        return NotYet("usage_incomplete", "The group's usage has not arrived completely.")
+    return (
+        (content.CONTENT, content.request_content(issue.aggregated, members, usage, issue.need)),
+        (content.USAGE_LINES, content.usage_lines(members, usage, issue.need.buyers_shown)),
+    )

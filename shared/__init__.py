@@ -1,0 +1,1 @@
+"""What every service needs identically: the contract (`messages`) and the mechanics of delivery."""

@@ -1,0 +1,125 @@
+"""After a restore: what this service has already said, read back from its own streams, so that it says nothing else now.
+
+The relay notes how far it has written each topic. Where a topic goes on past that point, the database is older than the
+topic: the events there are decisions that this database has forgotten. They keep their time and their version when the
+messages that led to them are handled again, and a command that was obeyed then is not refused now.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from shared.envelope import as_uuid, read_headers
+
+RELAY = "relay"
+"""The name under which the relay notes its positions."""
+
+
+@dataclass(frozen=True)
+class AdoptedEvent:
+    """An event found on an own stream that the database does not know."""
+
+    event_id: UUID
+    decision_id: UUID
+    type: str
+    stream: str
+    subject: str
+    sequence: int
+    decided_at: datetime
+    body: bytes
+
+
+@dataclass
+class Adoptions:
+    """The adopted events, by id and by the decision that they came from."""
+
+    events: dict[UUID, AdoptedEvent] = field(default_factory=dict)
+    by_decision: dict[UUID, list[AdoptedEvent]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: Iterable[AdoptedEvent]) -> "Adoptions":
+        """Index the events."""
+        adoptions = cls()
+        for event in events:
+            adoptions.add(event)
+        return adoptions
+
+    def add(self, event: AdoptedEvent) -> None:
+        """Add one event; one that is known already stays as it is."""
+        if event.event_id not in self.events:
+            self.events[event.event_id] = event
+            self.by_decision.setdefault(event.decision_id, []).append(event)
+
+    def event(self, event_id: UUID) -> AdoptedEvent | None:
+        """Return the event as it was said then, if it was."""
+        return self.events.get(event_id)
+
+    def decided_at(self, decision: UUID) -> datetime | None:
+        """Return when this decision was made, if it was."""
+        found = self.by_decision.get(decision)
+        return min(event.decided_at for event in found) if found else None
+
+    def of_decision(self, decision: UUID) -> list[AdoptedEvent]:
+        """Return all that this decision said."""
+        return self.by_decision.get(decision, [])
+
+
+async def load(connection: asyncpg.Connection) -> Adoptions:
+    """Return the adoptions noted so far."""
+    rows = await connection.fetch(
+        "SELECT event_id, decision_id, type, stream, subject, sequence, decided_at, body FROM adopted"
+    )
+    return Adoptions.of(AdoptedEvent(**row) for row in rows)
+
+
+async def adopt(
+    connection: asyncpg.Connection, stream: str, records: Iterable[tuple[Mapping[str, bytes] | list[tuple[str, bytes]], bytes | None]]
+) -> list[AdoptedEvent]:
+    """Note the events among the records of an own stream that the log does not know; return them.
+
+    A record is its headers and its body. The version of each subject moves up to what was said, so that nothing new takes a
+    number that is taken.
+    """
+    found = []
+    for headers, body in records:
+        received = read_headers(headers.items() if isinstance(headers, Mapping) else headers)
+        event_id = as_uuid(received.id)
+        if event_id is None or received.type is None or received.subject is None or body is None:
+            continue
+        if received.sequence is None or received.time is None or received.causation_id is None:
+            continue
+        decision = received.decision_id or received.causation_id
+        found.append(
+            AdoptedEvent(
+                event_id, decision, received.type, stream, received.subject, received.sequence, received.time, body
+            )
+        )
+    if not found:
+        return []
+    known = await connection.fetch("SELECT event_id FROM log WHERE event_id = ANY($1)", [one.event_id for one in found])
+    new = [one for one in found if one.event_id not in {row["event_id"] for row in known}]
+    async with connection.transaction():
+        for one in new:
+            await connection.execute(
+                "INSERT INTO adopted (event_id, decision_id, type, stream, subject, sequence, decided_at, body) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                one.event_id,
+                one.decision_id,
+                one.type,
+                one.stream,
+                one.subject,
+                one.sequence,
+                one.decided_at,
+                one.body,
+            )
+            await connection.execute(
+                "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, ''::bytea) "
+                "ON CONFLICT (stream, subject) DO UPDATE SET version = greatest(subjects.version, excluded.version)",
+                one.stream,
+                one.subject,
+                one.sequence,
+            )
+    return new

@@ -1,0 +1,253 @@
+"""What the bidding service obeys and says: boxes, receipts, comparisons, the selection and its terms."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.messages.base import (
+    AboutPurchase,
+    Amount,
+    Command,
+    Digest,
+    DocumentPart,
+    Message,
+    Number,
+    ProviderId,
+    Refused,
+    SignedAmount,
+    Text,
+    Time,
+)
+from shared.messages.base import Part as MessagePart
+
+
+RejectionReason = Literal[
+    "unreadable",
+    "unknown_type",
+    "invalid",
+    "too_large",
+    "unknown_purchase",
+    "late",
+    "cancelled",
+    "id_reused",
+    "revision_used",
+    "not_selected",
+    "terms_not_due",
+]
+"""Why a provider's message was not taken."""
+
+
+class BiddingCommand(Command):
+    """An order to the bidding service."""
+
+    stream: ClassVar[str] = "bidding.commands"
+
+
+class ReasonForOther(MessagePart):
+    """Why one of the other replies was not selected, told to its provider only."""
+
+    reply_id: UUID
+    reason: Text
+
+
+class SelectReply(BiddingCommand):
+    """Select one of the compared replies, and say why not the others."""
+
+    reply_id: UUID
+    reason_for_others: Text
+    reasons: Annotated[tuple[ReasonForOther, ...], Field(max_length=1000)] = ()
+    """Where a reply deserves a reason of its own."""
+
+
+class AcceptTerms(BiddingCommand):
+    """Accept the terms that were presented; the hash says exactly which."""
+
+    award: Number
+    terms_sha256: Digest
+
+
+class RejectTerms(BiddingCommand):
+    """Reject the terms that were presented."""
+
+    award: Number
+    terms_sha256: Digest
+    reason: Text
+
+
+class BiddingEvent(AboutPurchase):
+    """A fact of the bidding service."""
+
+    stream: ClassVar[str] = "bidding.events"
+
+
+class BidBoxReady(BiddingEvent):
+    """Replies to this version of the request can be taken."""
+
+    request_version: Number
+    seal: Literal["none"]
+    public_key: str | None = None
+
+
+class OpenedReply(MessagePart):
+    """What became of one receipted reply when the box was opened."""
+
+    reply_id: UUID
+    provider_id: ProviderId
+    revision: Number
+    appended_at: Time
+    standing: Literal["evaluated", "replaced", "invalid"]
+    reason: str | None = None
+
+
+class RepliesOpened(BiddingEvent):
+    """The box is closed and was opened; no reply can be added."""
+
+    request_version: Number
+    replies: tuple[OpenedReply, ...]
+    """Every reply that was not replaced; of the replaced ones the newest, where there are thousands."""
+    declined: tuple[ProviderId, ...]
+    """Providers that declined and have no reply in the box."""
+
+
+class RankedReply(MessagePart):
+    """Where a reply stands: rank 1 costs least over the term on the group's own usage."""
+
+    reply_id: UUID
+    provider_id: ProviderId
+    rank: Number
+    total: Amount
+    saving: SignedAmount
+
+
+class RepliesCompared(BiddingEvent):
+    """Every valid reply was evaluated on every line of exactly the pinned usage."""
+
+    request_version: Number
+    usage_digest: Digest
+    charged: Amount
+    """What the group was charged, over the same time as the totals."""
+    replies: tuple[RankedReply, ...]
+    comparison_sha256: Digest
+    """SHA-256 of the full comparison on `bidding.comparisons`."""
+
+
+class ComparisonPart(DocumentPart):
+    """A part of the full comparison: who would pay what under each reply."""
+
+    stream: ClassVar[str] = "bidding.comparisons"
+
+
+class Unsuccessful(MessagePart):
+    """A reply that was not selected, with what its provider is told."""
+
+    provider_id: ProviderId
+    reply_id: UUID
+    rank: Number
+    reason: str
+
+
+class ProviderSelected(BiddingEvent):
+    """The group selected a reply: a numbered, standing award. At most one stands at a time."""
+
+    award: Number
+    provider_id: ProviderId
+    reply_id: UUID
+    others: tuple[Unsuccessful, ...]
+
+
+class TermsPresented(BiddingEvent):
+    """The selected provider's terms lie before the group."""
+
+    award: Number
+    provider_id: ProviderId
+    title: str
+    text: str
+    terms_sha256: Digest
+    """SHA-256 of the text's UTF-8 bytes."""
+
+
+class TermsAccepted(BiddingEvent):
+    """The group accepted the terms: the purchase is complete."""
+
+    award: Number
+    provider_id: ProviderId
+    terms_sha256: Digest
+    accepted_by: UUID
+
+
+class TermsRejected(BiddingEvent):
+    """The group rejected the terms; the provider may propose others."""
+
+    award: Number
+    provider_id: ProviderId
+    terms_sha256: Digest
+    reason: str
+
+
+class BiddingRefusal(Refused):
+    """An order to the bidding service that was not obeyed."""
+
+    stream: ClassVar[str] = "bidding.events"
+
+
+class BiddingCommandRefused(BiddingRefusal):
+    """An order that could not be read, or of a type that nobody knows, was not obeyed."""
+
+
+class SelectReplyRefused(BiddingRefusal):
+    """`SelectReply` was not obeyed."""
+
+
+class AcceptTermsRefused(BiddingRefusal):
+    """`AcceptTerms` was not obeyed."""
+
+
+class RejectTermsRefused(BiddingRefusal):
+    """`RejectTerms` was not obeyed."""
+
+
+class Notice(AboutPurchase):
+    """A message to one provider, on its own topic `notices.<provider id>`."""
+
+    stream: ClassVar[str] = "notices."
+
+
+class ReceiptIssued(Notice):
+    """The provider's message was taken. A reply counts from its receipt on, not from Kafka's acknowledgement."""
+
+    message_id: str
+    """The `ce_id` that the provider gave."""
+    message_type: str
+    sha256: Digest
+    """Of the body's bytes as they arrived."""
+    appended_at: Time
+    """Kafka's append time: in time means before the deadline by this clock."""
+    reply_id: UUID | None = None
+    """Set on receipts of replies."""
+
+
+class MessageRejected(Message):
+    """The provider's message was not taken."""
+
+    stream: ClassVar[str] = "notices."
+
+    purchase_id: UUID | None
+    """None where the message was too broken to name one."""
+    message_id: str | None
+    sha256: Digest
+    appended_at: Time
+    reason: RejectionReason
+    detail: str
+
+    @property
+    def subject(self) -> str:
+        """The purchase's id, or `none` where the message named none."""
+        return str(self.purchase_id) if self.purchase_id else "none"
+
+
+class ReplyDisqualified(Notice):
+    """A receipted reply turned out invalid when it was opened, and was not evaluated."""
+
+    reply_id: UUID
+    reason: str

@@ -1,0 +1,71 @@
+"""What the notification service says: results to providers, and which mail went out."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from shared.messages.aggregation import Identifier
+from shared.messages.base import AboutPurchase, Digest, Number, Part
+from shared.messages.bidding import Notice
+
+
+class NotificationEvent(AboutPurchase):
+    """A fact of the notification service."""
+
+    stream: ClassVar[str] = "notification.events"
+
+
+class MailDelivered(NotificationEvent):
+    """The mail server took a mail. Neither its text nor its address stands here."""
+
+    person_id: UUID
+    kind: str
+    message_id: str
+    """The mail's `Message-ID`, derived from fact and person."""
+
+
+class MailFailed(NotificationEvent):
+    """A mail could not be delivered, and is not tried again."""
+
+    person_id: UUID
+    kind: str
+    message_id: str
+    reason: str
+
+
+class AwardedBuyer(Part):
+    """A buyer, named to the winner."""
+
+    buyer_id: UUID
+    legal_name: str
+    identifiers: tuple[Identifier, ...]
+
+
+class AwardNotified(Notice):
+    """To the winner: the group selected your reply, and who its members are. Propose your terms."""
+
+    award: Number
+    reply_id: UUID
+    buyers: tuple[AwardedBuyer, ...]
+
+
+class UnsuccessfulNotified(Notice):
+    """To every other bidder, at the same moment: your own rank, and why."""
+
+    reply_id: UUID
+    rank: Number
+    reason: str
+
+
+class AcceptanceNotified(Notice):
+    """To the winner: the group accepted exactly these terms."""
+
+    award: Number
+    terms_sha256: Digest
+
+
+class RejectionNotified(Notice):
+    """To the winner: the group rejected these terms; others may be proposed."""
+
+    award: Number
+    terms_sha256: Digest
+    reason: str

@@ -1,0 +1,121 @@
+"""What providers say, on their own topic `replies.<provider id>`. Who said it is the topic, never the payload."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from shared.messages.aggregation import TaxBasis
+from shared.messages.base import (
+    AboutPurchase,
+    Amount,
+    Currency,
+    Digest,
+    Name,
+    Part,
+    Price,
+    Quantity,
+    ServiceCode,
+    Text,
+    Unit,
+)
+
+SmallNumber = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+"""A version, revision or award; no provider makes us keep a number of any length."""
+
+
+class ProviderMessage(AboutPurchase):
+    """A message of a provider: hostile input until proven otherwise, so unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
+
+    stream: ClassVar[str] = "replies."
+
+
+class Tier(Part):
+    """From this volume of the group on, this price applies to the whole volume."""
+
+    from_volume: Quantity
+    price: Price
+
+
+class RecurringPrice(Part):
+    """A price per month (MRC)."""
+
+    kind: Literal["recurring"]
+    per: Literal["line", "buyer", "group"]
+    price: Amount
+
+
+class OneTimePrice(Part):
+    """A price once, at the start (NRC)."""
+
+    kind: Literal["one_time"]
+    per: Literal["line", "buyer", "group"]
+    price: Amount
+
+
+class UsagePrice(Part):
+    """A price per unit used: either one price, or tiers by the group's volume of that service in a month."""
+
+    kind: Literal["usage"]
+    service: ServiceCode
+    unit: Unit
+    price: Price | None = None
+    tiers: Annotated[tuple[Tier, ...], Field(max_length=20)] = ()
+
+    @model_validator(mode="after")
+    def _one_price_or_rising_tiers(self) -> Self:
+        if (self.price is None) == (not self.tiers):
+            raise ValueError("needs either a price or tiers")
+        starts = [tier.from_volume for tier in self.tiers]
+        if starts and (starts[0] != 0 or starts != sorted(set(starts))):
+            raise ValueError("tiers must start at volume 0 and rise")
+        return self
+
+
+Component = Annotated[RecurringPrice | OneTimePrice | UsagePrice, Field(discriminator="kind")]
+
+
+class Offer(Part):
+    """A tariff: what the provider would charge."""
+
+    name: Name
+    currency: Currency
+    tax_basis: TaxBasis
+    contract_months: Annotated[int, Field(ge=1, le=120, strict=True)]
+    components: Annotated[tuple[Component, ...], Field(min_length=1, max_length=200)]
+    billing: Text
+    """The answer to the group's billing preferences."""
+
+    @model_validator(mode="after")
+    def _each_service_priced_once(self) -> Self:
+        services = [part.service for part in self.components if isinstance(part, UsagePrice)]
+        if len(set(services)) != len(services):
+            raise ValueError("prices a service twice")
+        return self
+
+
+class ReplySubmitted(ProviderMessage):
+    """A reply to a version of the request. A higher revision replaces the lower ones."""
+
+    request_version: SmallNumber
+    revision: SmallNumber
+    seal: Literal["none"]
+    offer: Offer
+
+
+class InvitationDeclined(ProviderMessage):
+    """The provider will not reply."""
+
+    request_version: SmallNumber
+    reason: Text
+
+
+class TermsProposed(ProviderMessage):
+    """The selected provider's terms and conditions."""
+
+    award: SmallNumber
+    title: Name
+    text: Annotated[str, StringConstraints(min_length=1, max_length=200_000, pattern=r"^[^\x00]+$")]
+    terms_sha256: Digest
+    """SHA-256 of the text's UTF-8 bytes, as the provider computed it."""

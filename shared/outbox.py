@@ -1,0 +1,215 @@
+"""What a handler says is written beside what it did, in the same transaction; the relay sends it afterwards.
+
+Ids are derived from the decision that is being made, so that a replay says the same again. A message on one of the service's own
+streams also gets the subject's next version and an entry in the log, which says each fact only once.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from shared.adoption import Adoptions
+from shared.crash import crash
+from shared.envelope import Actor, Envelope, derived_id
+from shared.messages.base import Message
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One message of a bulk: `cause` is what its id derives from, `provider_id` whose topic it goes to."""
+
+    message: Message
+    cause: UUID
+    provider_id: str
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Says things on behalf of one delivery, timer or job.
+
+    `cause` is the id of what is being handled. `now` is the time of this decision: a decision found again after a restore keeps
+    the time at which it was made; `adopted_at` is that time, or None for a decision made now.
+    """
+
+    tx: asyncpg.Connection
+    service: str
+    topic_prefix: str
+    cause: UUID
+    correlation: UUID
+    started_at: datetime
+    adoptions: Adoptions
+    actor: Actor | None = None
+    decision: UUID | None = None
+    _said: Counter[tuple[UUID, str, str]] = field(default_factory=Counter)
+
+    @property
+    def adopted_at(self) -> datetime | None:
+        """When this decision was made before the database was restored, or None."""
+        return self.adoptions.decided_at(self.decision or self.cause)
+
+    @property
+    def now(self) -> datetime:
+        """The time of this decision."""
+        return self.adopted_at or self.started_at
+
+    def deciding(self, *identity: object) -> "Publisher":
+        """Return a publisher whose ids derive from a decision's identity, where any of several causes may lead to it."""
+        return replace(self, decision=derived_id(self.service, *identity))
+
+    async def __call__(self, *messages: Message) -> None:
+        """Say facts on this service's own streams, each with the subject's next version."""
+        for message in messages:
+            if message.stream.endswith("."):
+                raise ValueError(f"{message.type()} goes to a provider: use to_provider")
+            await self._say(message)
+
+    async def to_provider(self, provider_id: str, *messages: Message) -> None:
+        """Say something to one provider, on its own topic."""
+        await self.many([Outgoing(message, self.decision or self.cause, provider_id) for message in messages])
+
+    async def many(self, outgoing: Sequence[Outgoing]) -> None:
+        """Say many things to providers with a fixed number of statements.
+
+        The version counts this service's messages on each provider's topic, in the order given.
+        """
+        if not outgoing:
+            return
+        topics = [f"{self.topic_prefix}{one.message.stream}{one.provider_id}" for one in outgoing]
+        counts = sorted(Counter(topics).items())
+        rows = await self.tx.fetch(
+            "INSERT INTO subjects AS s (stream, subject, version, chain) "
+            "SELECT topic, '', count, ''::bytea FROM unnest($1::text[], $2::bigint[]) AS new (topic, count) "
+            "ON CONFLICT (stream, subject) DO UPDATE SET version = s.version + excluded.version "
+            "RETURNING stream, version",
+            [topic for topic, _ in counts],
+            [count for _, count in counts],
+        )
+        sequences = {row["stream"]: row["version"] - count for row, (_, count) in zip(_by_stream(rows), counts, strict=True)}
+        ids, keys, headers, bodies = [], [], [], []
+        for one, topic in zip(outgoing, topics, strict=True):
+            sequences[topic] += 1
+            event_id = self._derive(one.cause, one.message, one.provider_id)
+            envelope = self._envelope(event_id, one.message, sequences[topic], causation=one.cause)
+            ids.append(event_id)
+            keys.append(one.provider_id.encode())
+            headers.append(encode_headers(envelope))
+            bodies.append(one.message.to_bytes())
+        crash("before_outbox")
+        await self.tx.execute(
+            "INSERT INTO outbox (event_id, topic, key, headers, body) "
+            "SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])",
+            ids,
+            topics,
+            keys,
+            headers,
+            bodies,
+        )
+        crash("after_outbox")
+
+    async def _say(self, message: Message) -> None:
+        decision = self.decision or self.cause
+        event_id = self._derive(decision, message, "")
+        subject = await self.tx.fetchrow(
+            "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, 0, ''::bytea) "
+            "ON CONFLICT (stream, subject) DO UPDATE SET version = subjects.version RETURNING version, chain",
+            message.stream,
+            message.subject,
+        )
+        if await self.tx.fetchval("SELECT true FROM log WHERE event_id = $1", event_id):
+            return
+        body = message.to_bytes()
+        adopted = self.adoptions.event(event_id)
+        if adopted is not None:
+            sequence, version, body = adopted.sequence, max(subject["version"], adopted.sequence), adopted.body
+        else:
+            sequence = version = subject["version"] + 1
+        entry = log_entry(sequence, event_id, message.type(), self.cause, self.actor, self.now, sha256(body).digest())
+        chain = sha256(subject["chain"] + entry).digest()
+        crash("before_outbox")
+        await self.tx.execute(
+            "UPDATE subjects SET version = $3, chain = $4 WHERE stream = $1 AND subject = $2",
+            message.stream,
+            message.subject,
+            version,
+            chain,
+        )
+        await self.tx.execute(
+            "INSERT INTO log (stream, subject, sequence, event_id, type, cause_id, actor_id, decided_at, body_sha256, chain) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            message.stream,
+            message.subject,
+            sequence,
+            event_id,
+            message.type(),
+            self.cause,
+            self.actor.person_id if self.actor else None,
+            self.now,
+            sha256(body).digest(),
+            chain,
+        )
+        if adopted is None:
+            await self.tx.execute(
+                "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",
+                event_id,
+                self.topic_prefix + message.stream,
+                message.subject.encode(),
+                encode_headers(self._envelope(event_id, message, sequence, causation=self.cause)),
+                body,
+            )
+        crash("after_outbox")
+
+    def _derive(self, decision: UUID, message: Message, to: str) -> UUID:
+        said = (decision, message.type(), to)
+        ordinal = self._said[said]
+        self._said[said] += 1
+        return derived_id(decision, message.type(), to, ordinal)
+
+    def _envelope(self, event_id: UUID, message: Message, sequence: int, *, causation: UUID) -> Envelope:
+        return Envelope(
+            id=event_id,
+            type=message.type(),
+            source=f"/linepool/{self.service}",
+            subject=message.subject,
+            time=self.now,
+            sequence=sequence,
+            correlation_id=self.correlation,
+            causation_id=causation,
+            decision_id=self.decision,
+        )
+
+
+def log_entry(
+    sequence: int, event_id: UUID, type_: str, cause: UUID, actor: Actor | None, at: datetime, body_sha256: bytes
+) -> bytes:
+    """Return the bytes that the log's chain covers: chain = SHA-256(the chain before + these bytes)."""
+    parts = [
+        str(sequence),
+        str(event_id),
+        type_,
+        str(cause),
+        str(actor.person_id) if actor else "",
+        at.astimezone(UTC).isoformat(),
+        body_sha256.hex(),
+    ]
+    return "\n".join(parts).encode()
+
+
+def encode_headers(envelope: Envelope) -> bytes:
+    """Return the headers as the outbox keeps them: JSON pairs."""
+    return json.dumps([(name, value.decode()) for name, value in envelope.to_headers()]).encode()
+
+
+def decode_headers(stored: bytes) -> list[tuple[str, bytes]]:
+    """Return what `encode_headers` kept."""
+    return [(name, value.encode()) for name, value in json.loads(stored)]
+
+
+def _by_stream(rows: Sequence[Any]) -> list[Any]:
+    return sorted(rows, key=lambda row: row["stream"])

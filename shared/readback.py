@@ -1,0 +1,57 @@
+"""At start, a service reads its own streams from where its relay last wrote, and adopts what it has forgotten."""
+
+import asyncpg
+import structlog
+
+from shared import adoption
+from shared.kafka import partitions_of, reader
+from shared.messages import Command, registry
+from shared.messages.rfp import RegistrationCommand
+from shared.runtime import Runtime
+
+
+def own_streams(service: str) -> list[str]:
+    """Return the streams that this service alone writes."""
+    return sorted(
+        {
+            message.stream
+            for message in registry.values()
+            if message.stream.startswith(f"{service}.") and not issubclass(message, Command | RegistrationCommand)
+        }
+    )
+
+
+async def adopt_forgotten(runtime: Runtime) -> int:
+    """Adopt what lies on the own streams behind the relay's positions; return how many events there were."""
+    prefix = runtime.settings.topic_prefix
+    count = 0
+    async with reader(runtime.settings) as consumer:
+        places = await partitions_of(consumer, [prefix + stream for stream in own_streams(runtime.service)])
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            next_ = await _relay_position(runtime.pool, place.topic, place.partition)
+            if ends[place] <= next_:
+                continue
+            consumer.assign([place])
+            consumer.seek(place, next_)
+            records = []
+            while await consumer.position(place) < ends[place]:
+                for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                    records.extend((list(record.headers), record.value) for record in batch)
+            async with runtime.pool.acquire() as connection:
+                count += len(await adoption.adopt(connection, place.topic.removeprefix(prefix), records))
+    async with runtime.pool.acquire() as connection:
+        runtime.adoptions = await adoption.load(connection)
+    if count:
+        structlog.get_logger().warning("adopted", events=count)
+    return count
+
+
+async def _relay_position(pool: asyncpg.Pool, topic: str, partition: int) -> int:
+    next_ = await pool.fetchval(
+        "SELECT next FROM positions WHERE consumer = $1 AND topic = $2 AND partition = $3",
+        adoption.RELAY,
+        topic,
+        partition,
+    )
+    return next_ or 0

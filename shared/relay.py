@@ -1,0 +1,168 @@
+"""Sends what the outbox holds, in order per topic and key, and deletes what Kafka has acknowledged.
+
+One relay per service, by an advisory lock on a connection of its own. A topic that cannot be written to is left out for a while
+and delays nobody; topics take turns, so that a hundred thousand messages to one delay nobody's single one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+
+from shared.adoption import RELAY
+from shared.crash import crash
+from shared.outbox import decode_headers
+from shared.postgres import TRANSIENT
+from shared.runtime import Runtime
+
+BATCH = 2_000
+POLL_S = 0.5
+SEND_TIMEOUT_S = 20.0
+LONGEST_BLOCK_S = 60.0
+_LOCK = 0x6F757462  # "outb"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Where and when Kafka appended a message; the time is the broker's, in UTC."""
+
+    partition: int
+    offset: int
+    appended_at: datetime | None
+
+
+class Sender(Protocol):
+    """What the relay needs of a producer."""
+
+    async def unknown(self, topics: set[str]) -> set[str]:
+        """Return those of the topics that do not exist, or that we may not see; a send to one would block for long."""
+
+    async def send(self, rows: Sequence[asyncpg.Record]) -> list[Sent | Exception]:
+        """Send rows in the order given; return for each what became of it."""
+
+
+@dataclass
+class Relay:
+    """The worker of one service."""
+
+    runtime: Runtime
+    make_sender: Callable[[], Any]
+    """Returns an async context manager that yields a Sender; called again after errors that poison a producer."""
+    blocked: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Topics left out: until when (the loop's clock), and how long the next pause is."""
+
+    async def run(self) -> None:
+        """Work until cancelled; wait and begin again when the database or the broker goes away."""
+        while True:
+            try:
+                await self._own()
+            except TRANSIENT as error:
+                structlog.get_logger().warning("relay begins again", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 # the producer may fail in any way; the rows are safe
+                structlog.get_logger().warning("relay begins again", error=type(error).__name__)
+            await asyncio.sleep(0.5)
+
+    async def _own(self) -> None:
+        async with self.runtime.pool.acquire() as connection:
+            while not await connection.fetchval(
+                "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", _LOCK
+            ):
+                await asyncio.sleep(POLL_S)
+            try:
+                async with self.make_sender() as sender:
+                    while await self.send_some(connection, sender):
+                        pass
+            finally:
+                if not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock($1, hashtext(current_schema()))", _LOCK)
+
+    async def send_some(self, connection: asyncpg.Connection, sender: Sender) -> bool:
+        """Send one round, or wait for work; return whether the producer is still good."""
+        self.runtime.outbox_filled.clear()
+        rows = await self._next(connection)
+        if not rows:
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self.runtime.outbox_filled.wait()
+            except TimeoutError:
+                pass
+            return True
+        unknown = await sender.unknown({row["topic"] for row in rows})
+        for topic in unknown:
+            self._block(topic, "missing or forbidden")
+        rows = [row for row in rows if row["topic"] not in unknown]
+        if not rows:
+            return True
+        crash("before_send")
+        results = await sender.send(rows)
+        crash("before_ack")
+        failed = {row["topic"]: result for row, result in zip(rows, results, strict=True) if isinstance(result, Exception)}
+        for topic, error in failed.items():
+            self._block(topic, type(error).__name__)
+        sent = [(row, result) for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
+        if sent:
+            await self._forget(connection, sent)
+            for topic in {row["topic"] for row, _ in sent} - failed.keys():
+                self.blocked.pop(topic, None)
+        crash("after_ack")
+        # An idempotent producer that met an error may refuse everything after it: begin with a new one.
+        self.runtime.metrics.blocked_topics.set(len(self.blocked))
+        return not failed
+
+    async def _next(self, connection: asyncpg.Connection) -> list[asyncpg.Record]:
+        """Return the oldest rows of each topic in turn."""
+        now = asyncio.get_running_loop().time()
+        out = [topic for topic, (until, _) in self.blocked.items() if until > now]
+        rows: list[asyncpg.Record] = await connection.fetch(
+            "WITH RECURSIVE topics AS ("
+            " (SELECT topic FROM outbox ORDER BY topic LIMIT 1) UNION ALL"
+            " SELECT (SELECT topic FROM outbox WHERE topic > t.topic ORDER BY topic LIMIT 1)"
+            " FROM topics t WHERE t.topic IS NOT NULL),"
+            " open AS (SELECT topic FROM topics WHERE topic IS NOT NULL AND topic <> ALL($1::text[]))"
+            " SELECT o.*, clock_timestamp() AS read_at FROM open CROSS JOIN LATERAL"
+            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic ORDER BY id"
+            "  LIMIT greatest(10, $2 / (SELECT count(*) FROM open))) AS o ORDER BY o.id",
+            out,
+            BATCH,
+        )
+        return rows
+
+    async def _forget(self, connection: asyncpg.Connection, sent: list[tuple[asyncpg.Record, Sent]]) -> None:
+        """Delete what was sent, and note how far the own streams are written."""
+        written: dict[tuple[str, int], int] = {}
+        for row, result in sent:
+            place = (row["topic"], result.partition)
+            written[place] = max(written.get(place, 0), result.offset + 1)
+        places = sorted(written)
+        async with connection.transaction():
+            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row, _ in sent])
+            await connection.execute(
+                "INSERT INTO positions AS p (consumer, topic, partition, next) "
+                "SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[]) "
+                "ON CONFLICT (consumer, topic, partition) DO UPDATE SET next = greatest(p.next, excluded.next)",
+                RELAY,
+                [topic for topic, _ in places],
+                [partition for _, partition in places],
+                [written[place] for place in places],
+            )
+            after = await connection.fetchval("SELECT clock_timestamp()")
+        appended = [result.appended_at for _, result in sent if result.appended_at is not None]
+        if appended:
+            before = min(row["read_at"] for row, _ in sent)
+            self.runtime.skew = max(max(appended) - after, before - min(appended), timedelta())
+            self.runtime.metrics.skew_seconds.set(self.runtime.skew.total_seconds())
+
+    def _block(self, topic: str, why: str) -> None:
+        _, pause = self.blocked.get(topic, (0.0, 1.0))
+        self.blocked[topic] = (asyncio.get_running_loop().time() + pause, min(LONGEST_BLOCK_S, pause * 2))
+        self.runtime.metrics.blocked_topics.set(len(self.blocked))
+        self.runtime.metrics.alarm("topic_blocked", reason=why)
+
+
+def headers_of(row: asyncpg.Record) -> list[tuple[str, bytes]]:
+    """Return the Kafka headers of an outbox row."""
+    return decode_headers(row["headers"])

@@ -1,0 +1,86 @@
+"""What a running service is made of: its pool, its identity, what it has adopted, and how it wakes its own workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from aiokafka import TopicPartition
+
+from shared.adoption import Adoptions
+from shared.crash import crash
+from shared.envelope import Actor, derived_id
+from shared.outbox import Publisher
+from shared.settings import ServiceSettings
+from shared.telemetry import Metrics
+
+EndOffsets = Callable[[str], Awaitable[dict[TopicPartition, int]]]
+
+
+@dataclass
+class Runtime:
+    """A service while it runs; handlers never see it, jobs do."""
+
+    service: str
+    settings: ServiceSettings
+    pool: asyncpg.Pool
+    metrics: Metrics
+    adoptions: Adoptions = field(default_factory=Adoptions)
+    outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set after each commit, so that the relay need not poll."""
+    work_due: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set after each commit, so that jobs need not poll."""
+    end_offsets: EndOffsets | None = None
+    """Where the topics of the broker end now, by partition; needs Describe on them."""
+    skew: timedelta | None = None
+    """By how much Kafka's append times and the database's clock disagree at least, as the relay last saw; None: never seen."""
+
+    def wake(self) -> None:
+        """Let the relay and the jobs look for work."""
+        self.outbox_filled.set()
+        self.work_due.set()
+
+    def publisher(
+        self, tx: asyncpg.Connection, *, cause: UUID, correlation: UUID, now: datetime, actor: Actor | None = None
+    ) -> Publisher:
+        """Return what a handler says things with, inside this transaction."""
+        return Publisher(
+            tx=tx,
+            service=self.service,
+            topic_prefix=self.settings.topic_prefix,
+            cause=cause,
+            correlation=correlation,
+            started_at=now,
+            adoptions=self.adoptions,
+            actor=actor,
+        )
+
+    @asynccontextmanager
+    async def decide(
+        self, *identity: object, correlation: UUID | None = None
+    ) -> AsyncIterator[tuple[asyncpg.Connection, Publisher]]:
+        """Open a transaction in which a job makes one decision; its ids derive from the decision's identity."""
+        cause = derived_id(self.service, *identity)
+        async with self.pool.acquire() as tx:
+            async with tx.transaction():
+                now = await tx.fetchval("SELECT clock_timestamp()")
+                yield tx, self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)
+                crash("before_commit")
+            crash("after_commit")
+        self.wake()
+
+    async def wait_for_work(self, timeout: float) -> None:  # noqa: ASYNC109 # a job's pause, not a deadline
+        """Wait until something was committed here, or the time is up."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self.work_due.wait()
+        except TimeoutError:
+            return
+        self.work_due.clear()
+
+
+Job = Callable[[Runtime], Awaitable[None]]
+"""Work beside the handlers, such as sending mails; it runs for as long as the service does."""

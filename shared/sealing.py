@@ -1,0 +1,59 @@
+"""Keys and secrets that follow from a service's secret, and boxes that only one addressee can open.
+
+HPKE (RFC 9180) with X25519, HKDF-SHA256 and ChaCha20-Poly1305. Keys are derived, so a restored service has the same ones,
+and nothing but the secret must be kept.
+"""
+
+from base64 import b64decode, b64encode
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+
+
+def derive(secret: bytes, purpose: str, length: int) -> bytes:
+    """Return `length` bytes that follow from the secret and the purpose (HKDF-SHA256), and tell nothing about either."""
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"linepool {purpose}".encode()).derive(
+        secret
+    )
+
+
+def private_key(secret: bytes, purpose: str) -> X25519PrivateKey:
+    """Return the private key for this purpose; another purpose has another, unrelated key."""
+    return X25519PrivateKey.from_private_bytes(derive(secret, f"private key: {purpose}", 32))
+
+
+def public_key_b64(private: X25519PrivateKey) -> str:
+    """Return the public half, its 32 bytes in base64."""
+    return b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def seal_for(public_key: str, content: bytes, info: str) -> str:
+    """Return base64 of a box that only the holder of the private key can open, and only with the same `info`.
+
+    Args:
+        public_key: 32 bytes in base64.
+        content: what the box holds.
+        info: what the box is for; it is not in the box, and binds it to that use.
+
+    Raises:
+        ValueError: the key is not an X25519 public key in base64.
+    """
+    key = X25519PublicKey.from_public_bytes(b64decode(public_key, validate=True))
+    return b64encode(_SUITE.encrypt(content, key, info=info.encode())).decode()
+
+
+def open_sealed(private: X25519PrivateKey, box: str, info: str) -> bytes:
+    """Return the content of a box that `seal_for` made.
+
+    Raises:
+        ValueError: the box is not for this key, not for this `info`, or damaged.
+    """
+    try:
+        return _SUITE.decrypt(b64decode(box, validate=True), private, info=info.encode())
+    except (InvalidTag, ValueError) as error:
+        raise ValueError("the box does not open with this key and this purpose") from error

@@ -1,0 +1,220 @@
+"""Puts a service together: consumers, relay, timers, jobs, and the three addresses that operators look at."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.kafka import KafkaBroker
+from prometheus_client import make_asgi_app
+from pydantic import ValidationError
+
+from shared import migrations, workers
+from shared.delivery import Wiring
+from shared.kafka import reader, security, sender
+from shared.migrations import MigrationError
+from shared.postgres import TRANSIENT, open_pool
+from shared.readback import adopt_forgotten
+from shared.relay import Relay
+from shared.runtime import Job, Runtime
+from shared.settings import ServiceSettings
+from shared.streams import Streams, make_broker
+from shared.telemetry import Metrics, set_up_logging
+from shared.timers import Timers
+from shared.watchdog import Watchdog
+
+
+class CannotStart(Exception):  # noqa: N818 # says what is wrong
+    """A service cannot start; the text is one sentence for the operator."""
+
+
+@dataclass
+class Service:
+    """One service, wired but not started."""
+
+    name: str
+    settings: ServiceSettings
+    streams: Streams
+    migrations: Path
+    timers: Timers = field(default_factory=Timers)
+    jobs: Sequence[Job] = ()
+    wiring: Wiring = field(init=False)
+    broker: KafkaBroker = field(init=False)
+    watchdog: Watchdog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wiring = Wiring(self.name)
+        self.broker = make_broker(self.settings, self.wiring, security(self.settings))
+        self.streams.attach(self.broker, self.wiring, self.settings)
+        self.watchdog = Watchdog(self.wiring)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Runtime]:
+        """Connect to the database, bring its schema up to date, and make the runtime."""
+        dsn = self.settings.postgres_dsn.get_secret_value()
+        try:
+            pool = await open_pool(dsn, self.name)
+        except (*TRANSIENT, asyncpg.PostgresError) as error:
+            raise CannotStart(f"Postgres does not let {self.name} in: {type(error).__name__}") from error
+        try:
+            if self.settings.migrate:
+                async with pool.acquire() as connection:
+                    await migrations.apply(connection, self.migrations)
+            self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create())
+            yield self.wiring.runtime
+        finally:
+            self.wiring.runtime = None
+            await asyncio.wait_for(pool.close(), 10)
+
+    def work(self, runtime: Runtime, make_sender: Callable[[], Any]) -> list[Any]:
+        """Return what runs beside the consumers, as coroutines."""
+        return [
+            Relay(runtime, make_sender).run(),
+            workers.forever("timers", partial(workers.fire_timer, runtime, self.timers), workers.TIMER_POLL_S),
+            workers.forever("parked", partial(workers.retry_parked, self.wiring, self.broker), workers.PARKED_POLL_S),
+            workers.forever("purge", partial(workers.purge_inbox, runtime), 3600),
+            workers.forever("measure", partial(workers.measure, runtime), 5),
+            workers.forever("watchdog", self.watchdog.look, 2),
+            *(workers.keep_running(job, runtime) for job in self.jobs),
+        ]
+
+    def app(self) -> AsgiFastStream:
+        """Return the ASGI application; nothing is connected before it starts."""
+        tasks: list[asyncio.Task[None]] = []
+
+        @asynccontextmanager
+        async def lifespan() -> AsyncIterator[None]:
+            async with self.open() as runtime, self._reading(runtime):
+                await adopt_forgotten(runtime)
+                # FastStream would serve health checks for ever without a broker; this fails instead.
+                await self.broker.connect()
+                tasks.extend(asyncio.create_task(work) for work in self.work(runtime, partial(sender, self.settings)))
+                try:
+                    yield
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+
+        @get
+        async def livez(_scope: object) -> AsgiResponse:
+            ailing = dict(self.watchdog.ailing)
+            dead = [task.get_name() for task in tasks if task.done()]
+            ok = not ailing and not dead
+            return AsgiResponse(b"ok\n" if ok else f"{ailing} {dead}\n".encode(), 200 if ok else 500)
+
+        @get
+        async def readyz(_scope: object) -> AsgiResponse:
+            missing = await self._missing()
+            return AsgiResponse(b"ready\n" if not missing else f"{missing}\n".encode(), 200 if not missing else 503)
+
+        runtime_metrics = _Metrics(self.wiring)
+        return AsgiFastStream(
+            self.broker,
+            logger=None,
+            lifespan=lifespan,
+            asgi_routes=[("/livez", livez), ("/readyz", readyz), ("/metrics", runtime_metrics)],
+        )
+
+    @asynccontextmanager
+    async def _reading(self, runtime: Runtime) -> AsyncIterator[None]:
+        try:
+            async with reader(self.settings) as consumer:
+
+                async def end_offsets(topic: str) -> dict[Any, int]:
+                    from shared.kafka import partitions_of
+
+                    places = await partitions_of(consumer, [self.settings.topic_prefix + topic])
+                    return dict(await consumer.end_offsets(places))
+
+                runtime.end_offsets = end_offsets
+                yield
+        except KafkaError as error:
+            raise CannotStart(f"Kafka does not let {self.name} in: {type(error).__name__}") from error
+
+    async def _missing(self) -> str:
+        try:
+            runtime = self.wiring.running()
+            await runtime.pool.fetchval("SELECT 1")
+        except (RuntimeError, *TRANSIENT):
+            return "database"
+        waiting = [one.consumer for one in self.wiring.streams.values() if not one.joined and one.kind != "batches"]
+        return f"not yet assigned: {', '.join(waiting)}" if waiting else ""
+
+
+class _Metrics:
+    """Serves the figures of the runtime that is there when somebody asks."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await make_asgi_app(self.wiring.running().metrics.registry)(scope, receive, send)
+
+
+def serve(
+    name: str,
+    settings: ServiceSettings,
+    streams: Streams,
+    *,
+    migrations: Path,
+    timers: Timers | None = None,
+    jobs: Sequence[Job] = (),
+) -> Service:
+    """Wire a service; `.app()` is what a server runs."""
+    return Service(name, settings, streams, migrations, timers or Timers(), jobs)
+
+
+def main(build: Callable[[], Service]) -> None:
+    """Run a service until it is told to stop; exit 1 with one sentence when it cannot start."""
+    try:
+        service = build()
+    except ValidationError as error:
+        fields = ", ".join(f"LINEPOOL_{'_'.join(map(str, fault['loc']))}".upper() for fault in error.errors())
+        sys.exit(f"linepool: these settings are missing or wrong: {fields}")
+    set_up_logging(service.name)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            _Checked(service),
+            host=service.settings.http_host,
+            port=service.settings.http_port,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=25,
+        )
+    )
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+class _Checked:
+    """The application, which says in one sentence why it could not start."""
+
+    def __init__(self, service: Service) -> None:
+        self.app = service.app()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def say(message: Any) -> None:
+            await send(message)
+
+        try:
+            await self.app(scope, receive, say)
+        except (CannotStart, MigrationError, KafkaError, *TRANSIENT) as error:
+            structlog.get_logger().error("cannot start", why=str(error))
+            sys.stderr.write(f"linepool: {error}\n")
+            raise

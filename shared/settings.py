@@ -1,0 +1,47 @@
+"""What every service is told by its environment; there is no default for an address or a secret."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretBytes, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Read from variables with the prefix `LINEPOOL_`; a service adds its own fields."""
+
+    model_config = SettingsConfigDict(env_prefix="LINEPOOL_", hide_input_in_errors=True, frozen=True)
+
+    kafka_bootstrap_servers: str
+    kafka_username: str
+    kafka_password: SecretStr
+    kafka_ca_file: str | None = None
+    """Set: TLS to the broker, verified against this certificate authority."""
+    topic_prefix: str = ""
+    """Stands before every topic and consumer group, for a Kafka that is shared with others."""
+    postgres_dsn: SecretStr
+    http_host: str = "127.0.0.1"
+    http_port: int
+    """Serves `/livez`, `/readyz` and `/metrics`."""
+    secret: SecretBytes
+    """32 bytes in hex, this service's own: what must look random is derived from it."""
+    session_timeout_ms: Annotated[int, Field(ge=1000)] = 45_000
+    """How soon the group gives a dead process's partitions to another."""
+    command_patience_s: float = 5.0
+    """How long a command waits for facts that are due before it is refused."""
+    park_retries: int = 12
+    """After so many tries a parked message is marked stuck, and waits for a person."""
+    inbox_days: int = 14
+    """Inbox rows older than this are deleted once `positions` have passed them."""
+    migrate: bool = True
+    """Apply pending migrations at start; switched off where a job does it beforehand."""
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_has_32_bytes(cls, secret: SecretBytes) -> SecretBytes:
+        try:
+            raw = bytes.fromhex(secret.get_secret_value().decode())
+        except ValueError:
+            raise ValueError("must be hex digits") from None
+        if len(raw) != 32:  # noqa: PLR2004 # said in the message
+            raise ValueError("must be 32 bytes in hex, that is 64 digits")
+        return SecretBytes(raw)

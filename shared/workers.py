@@ -1,0 +1,120 @@
+"""What runs beside the consumers: timers, second tries of parked messages, purging, and figures."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER
+
+from shared import parked
+from shared.crash import crash
+from shared.delivery import Wiring
+from shared.parked import Parked
+from shared.postgres import TRANSIENT
+from shared.runtime import Runtime
+from shared.timers import Timers, take_due
+
+TIMER_POLL_S = 0.25
+PARKED_POLL_S = 0.2
+
+
+async def forever(name: str, work: Callable[[], Awaitable[bool]], pause: float) -> None:
+    """Do some work, again at once while it returns True, else after a pause; wait longer while the database is away."""
+    wait = pause
+    while True:
+        try:
+            more = await work()
+            wait = 0.0 if more else pause
+        except TRANSIENT as error:
+            structlog.get_logger().warning("again later", work=name, error=type(error).__name__)
+            wait = min(5.0, max(0.2, wait * 2))
+        await asyncio.sleep(wait)
+
+
+async def fire_timer(runtime: Runtime, timers: Timers) -> bool:
+    """Handle one due timer; return whether there was one. One that fails is tried again later, and alarmed."""
+    async with runtime.pool.acquire() as tx:
+        async with tx.transaction():
+            timer = await take_due(tx, list(timers.handlers))
+            if timer is None:
+                return False
+            now = await tx.fetchval("SELECT clock_timestamp()")
+            publish = runtime.publisher(tx, cause=timer.cause, correlation=timer.cause, now=now)
+            crash("before_business")
+            try:
+                async with tx.transaction():
+                    await timers.handlers[timer.kind](timer, tx, publish)
+            except TRANSIENT:
+                raise
+            except Exception as error:  # noqa: BLE001 # one timer's fault must not stop the others
+                runtime.metrics.alarm("timer_failed", timer=timer.kind, error=type(error).__name__)
+                await tx.execute(
+                    "INSERT INTO timers (kind, subject, due_at) VALUES ($1, $2, $3)",
+                    timer.kind,
+                    timer.subject,
+                    timer.due_at,
+                )
+                await asyncio.sleep(1)
+            crash("after_business")
+            crash("before_commit")
+        crash("after_commit")
+    runtime.wake()
+    structlog.get_logger().info("timer", timer=timer.kind, subject=timer.subject)
+    return True
+
+
+async def retry_parked(wiring: Wiring, broker: KafkaBroker) -> bool:
+    """Try each parked message that is due, the first of its key; return whether any went through."""
+    runtime = wiring.running()
+    went = False
+    for message in await parked.due(runtime.pool):
+        stream = wiring.stream_of(message.consumer)
+        if stream is None:
+            continue
+        await _again(broker, stream.subscriber, message, as_batch=stream.kind == "batches")
+        went = went or not await runtime.pool.fetchval("SELECT true FROM parked WHERE id = $1", message.id)
+    return went
+
+
+async def _again(broker: KafkaBroker, subscriber: Any, message: Parked, *, as_batch: bool) -> None:
+    # Its offset was passed long ago; acknowledging it must not move the consumer's.
+    message.record.consumer = FAKE_CONSUMER
+    with broker.context.scope("retry", message):
+        await subscriber.process_message((message.record,) if as_batch else message.record)
+
+
+async def purge_inbox(runtime: Runtime) -> bool:
+    """Delete inbox rows that are older than any second delivery can be; return False, there is no hurry."""
+    await runtime.pool.execute(
+        "DELETE FROM inbox WHERE received_at < clock_timestamp() - $1::interval", timedelta(days=runtime.settings.inbox_days)
+    )
+    return False
+
+
+async def measure(runtime: Runtime) -> bool:
+    """Set the figures that need a look at the tables; return False."""
+    rows = await runtime.pool.fetch("SELECT state, count(*) AS n FROM parked GROUP BY state")
+    counts = {row["state"]: row["n"] for row in rows}
+    for state in ("waiting", "failed", "stuck"):
+        runtime.metrics.parked.labels(state=state).set(counts.get(state, 0))
+    outbox = await runtime.pool.fetchrow(
+        "SELECT count(*) AS n, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age FROM outbox"
+    )
+    runtime.metrics.outbox_rows.set(outbox["n"])
+    runtime.metrics.outbox_age_seconds.set(outbox["age"])
+    return False
+
+
+async def keep_running(job: Callable[[Runtime], Awaitable[None]], runtime: Runtime) -> None:
+    """Run a job for as long as the service runs; one that fails begins again."""
+    while True:
+        try:
+            await job(runtime)
+        except Exception as error:  # noqa: BLE001 # a job's fault must not end the service, and is alarmed
+            transient = isinstance(error, TRANSIENT)
+            if not transient:
+                runtime.metrics.alarm("job_failed", job=getattr(job, "__name__", "job"), error=type(error).__name__)
+        await asyncio.sleep(1)

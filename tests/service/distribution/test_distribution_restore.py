@@ -1,0 +1,105 @@
+import json
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from distribution_database import GateDatabase
+from distribution_facts import LISTED, Purchase
+
+from shared.adoption import AdoptedEvent, Adoptions
+from shared.envelope import as_uuid, read_headers
+from shared.messages.base import Message
+from shared.messages.rfp import ProviderSuspended
+from shared.outbox import decode_headers
+
+Said = list[tuple[str, UUID, bytes]]
+
+
+async def deliver(
+    database: GateDatabase,
+    connection: asyncpg.Connection,
+    facts: Sequence[tuple[Message, UUID]],
+    adoptions: Adoptions | None = None,
+) -> None:
+    for fact, cause in facts:
+        await database.handle(connection, fact, cause=cause, adoptions=adoptions)
+
+
+async def take_outbox(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    return await connection.fetch("DELETE FROM outbox RETURNING id, event_id, topic, headers, body")
+
+
+def adoptions_of(rows: Sequence[asyncpg.Record]) -> Adoptions:
+    """What a restored service reads back of what the relay had sent."""
+    events = []
+    for row in rows:
+        received = read_headers(decode_headers(row["headers"]))
+        decision = received.decision_id or received.causation_id
+        assert received.type
+        assert received.subject
+        assert received.sequence
+        assert received.time
+        assert decision
+        events.append(
+            AdoptedEvent(
+                event_id=as_uuid(received.id) or uuid4(),
+                decision_id=decision,
+                type=received.type,
+                stream=row["topic"],
+                subject=received.subject,
+                sequence=received.sequence,
+                decided_at=received.time,
+                body=row["body"],
+            )
+        )
+    return Adoptions.of(events)
+
+
+async def ledger(connection: asyncpg.Connection, purchase: Purchase) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "SELECT * FROM disclosures WHERE purchase_id = $1 ORDER BY provider_id", purchase.purchase_id
+    )
+
+
+@pytest.mark.parametrize("relayed", ["all", "the first invitation", "nothing"])
+async def test_after_a_restore_what_was_said_is_adopted_and_what_was_not_said_obeys_what_is_known_now(
+    database: GateDatabase, connection: asyncpg.Connection, relayed: str
+) -> None:
+    purchase = Purchase(listed=LISTED)
+    facts = [(fact, uuid4()) for fact in purchase.needed]
+    cancelled = (purchase.cancelled, uuid4())
+    suspended = (ProviderSuspended(provider_id=LISTED[0], reason="does not answer"), uuid4())
+    later: list[tuple[Message, UUID]] = [cancelled, (purchase.lapsed, uuid4()), suspended]
+    before_the_restore = connection.transaction()
+    await before_the_restore.start()
+    await take_outbox(connection)
+    await deliver(database, connection, facts)
+    original = await ledger(connection, purchase)
+    sent = sorted(await take_outbox(connection), key=lambda row: row["id"])
+    await deliver(database, connection, later)
+    cancellations = {row["event_id"]: row["topic"] for row in await take_outbox(connection)}
+    await before_the_restore.rollback()
+
+    after_the_restore = connection.transaction()
+    await after_the_restore.start()
+    await take_outbox(connection)
+    adopted = {"all": sent, "the first invitation": sent[:1], "nothing": []}[relayed]
+    await deliver(database, connection, [*later, *facts], adoptions_of(adopted))
+    found = await ledger(connection, purchase)
+    again = {row["event_id"]: row["topic"] for row in await take_outbox(connection)}
+    await after_the_restore.rollback()
+
+    if relayed == "all":
+        assert found == original
+        assert [topic for topic in again.values() if topic == "distribution.events"] == []
+        assert cancellations.items() <= again.items()
+    if relayed == "the first invitation":
+        assert found == original[:1]
+        assert {
+            id_ for id_, topic in cancellations.items() if topic == f"invitations.{LISTED[0]}"
+        } <= again.keys()
+        assert set(again.values()) == {f"invitations.{LISTED[0]}", "distribution.events"}
+    if relayed == "nothing":
+        assert found == []
+        assert again == {}
