@@ -76,7 +76,9 @@ async def load(connection: asyncpg.Connection) -> Adoptions:
 
 
 async def adopt(
-    connection: asyncpg.Connection, stream: str, records: Iterable[tuple[Mapping[str, bytes] | list[tuple[str, bytes]], bytes | None]]
+    connection: asyncpg.Connection,
+    stream: str,
+    records: Iterable[tuple[Mapping[str, bytes] | list[tuple[str, bytes]], bytes | None]],
 ) -> list[AdoptedEvent]:
     """Note the events among the records of an own stream that the log does not know; return them.
 
@@ -94,12 +96,21 @@ async def adopt(
         decision = received.decision_id or received.causation_id
         found.append(
             AdoptedEvent(
-                event_id, decision, received.type, stream, received.subject, received.sequence, received.time, body
+                event_id,
+                decision,
+                received.type,
+                stream,
+                received.subject,
+                received.sequence,
+                received.time,
+                body,
             )
         )
     if not found:
         return []
-    known = await connection.fetch("SELECT event_id FROM log WHERE event_id = ANY($1)", [one.event_id for one in found])
+    known = await connection.fetch(
+        "SELECT event_id FROM log WHERE event_id = ANY($1)", [one.event_id for one in found]
+    )
     new = [one for one in found if one.event_id not in {row["event_id"] for row in known}]
     async with connection.transaction():
         for one in new:

@@ -14,7 +14,9 @@ def canonical_json(value: Any) -> bytes:
         TypeError: a value of another kind, such as a float or a Decimal, is inside.
     """
     _refuse_floats(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def digest(value: Any) -> str:

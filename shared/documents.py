@@ -29,6 +29,10 @@ def join(document: Document, parts: Sequence[str]) -> bytes:
         ValueError: they are not what the manifest describes.
     """
     content = b"".join(b64decode(part, validate=True) for part in parts)
-    if len(parts) != document.parts or len(content) != document.size or sha256(content).hexdigest() != document.sha256:
+    if (
+        len(parts) != document.parts
+        or len(content) != document.size
+        or sha256(content).hexdigest() != document.sha256
+    ):
         raise ValueError(f"the parts of {document.name!r} are not what its manifest describes")
     return content

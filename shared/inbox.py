@@ -1,7 +1,7 @@
 """Which messages a consumer has taken, how far it has come, and whether a subject's versions arrive without gaps."""
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 
 import asyncpg
 
@@ -9,7 +9,7 @@ from shared.crash import crash
 from shared.record import Batch, Record
 
 
-class Seen(Enum):
+class Seen(StrEnum):
     """What the inbox knows of a record."""
 
     NEVER = "never"
@@ -43,7 +43,9 @@ async def take(tx: asyncpg.Connection, consumer: str, record: Record) -> Seen:
     crash("after_inbox")
     if fresh:
         return Seen.NEVER
-    known = await tx.fetchval("SELECT sha256 FROM inbox WHERE consumer = $1 AND id = $2", consumer, record.inbox_id)
+    known = await tx.fetchval(
+        "SELECT sha256 FROM inbox WHERE consumer = $1 AND id = $2", consumer, record.inbox_id
+    )
     return Seen.SAME if known == digest else Seen.REUSED
 
 
@@ -79,7 +81,7 @@ async def move_position(tx: asyncpg.Connection, consumer: str, records: Sequence
     Last in the transaction on purpose: if a handler swallowed a database error, this statement raises, where COMMIT alone would
     silently roll back.
     """
-    next_ = {}
+    next_: dict[tuple[str, int], int] = {}
     for record in records:
         place = (record.topic, record.partition)
         next_[place] = max(next_.get(place, 0), record.offset + 1)
@@ -100,7 +102,7 @@ async def note_sequence(tx: asyncpg.Connection, consumer: str, record: Record) -
     subject, sequence = record.received.subject, record.received.sequence
     if subject is None or sequence is None:
         return 0
-    last = await tx.fetchval(
+    last: int = await tx.fetchval(
         "WITH old AS (SELECT last FROM sequences WHERE consumer = $1 AND topic = $2 AND subject = $3) "
         "INSERT INTO sequences AS s (consumer, topic, subject, last) VALUES ($1, $2, $3, $4) "
         "ON CONFLICT (consumer, topic, subject) DO UPDATE SET last = greatest(s.last, excluded.last) "

@@ -94,7 +94,9 @@ def _result(future: asyncio.Future[Any]) -> Sent | Exception:
     if error is not None:
         return error if isinstance(error, Exception) else RuntimeError("cancelled")
     meta = future.result()
-    appended = datetime.fromtimestamp(meta.timestamp / 1000, UTC) if meta.timestamp_type == LOG_APPEND_TIME else None
+    appended = (
+        datetime.fromtimestamp(meta.timestamp / 1000, UTC) if meta.timestamp_type == LOG_APPEND_TIME else None
+    )
     return Sent(meta.partition, meta.offset, appended)
 
 

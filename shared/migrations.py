@@ -67,7 +67,9 @@ async def apply(connection: asyncpg.Connection, folder: Path) -> list[str]:
                 async with connection.transaction():
                     await connection.execute(migration.sql)
                     await connection.execute(
-                        "INSERT INTO migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum
+                        "INSERT INTO migrations (name, checksum) VALUES ($1, $2)",
+                        migration.name,
+                        migration.checksum,
                     )
                 applied.append(migration.name)
         return applied
@@ -81,7 +83,10 @@ async def status(connection: asyncpg.Connection, folder: Path) -> list[Status]:
         "CREATE TABLE IF NOT EXISTS migrations "
         "(name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
     )
-    known = {row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM migrations")}
+    known = {
+        row["name"]: row["checksum"]
+        for row in await connection.fetch("SELECT name, checksum FROM migrations")
+    }
     files = read(folder)
     found = [Status(one.name, _state(known.get(one.name), one.checksum)) for one in files]
     return found + [Status(name, "unknown") for name in sorted(known.keys() - {one.name for one in files})]

@@ -91,7 +91,10 @@ class Publisher:
             [topic for topic, _ in counts],
             [count for _, count in counts],
         )
-        sequences = {row["stream"]: row["version"] - count for row, (_, count) in zip(_by_stream(rows), counts, strict=True)}
+        sequences = {
+            row["stream"]: row["version"] - count
+            for row, (_, count) in zip(_by_stream(rows), counts, strict=True)
+        }
         ids, keys, headers, bodies = [], [], [], []
         for one, topic in zip(outgoing, topics, strict=True):
             sequences[topic] += 1
@@ -116,7 +119,7 @@ class Publisher:
     async def _say(self, message: Message) -> None:
         decision = self.decision or self.cause
         event_id = self._derive(decision, message, "")
-        subject = await self.tx.fetchrow(
+        [subject] = await self.tx.fetch(
             "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, 0, ''::bytea) "
             "ON CONFLICT (stream, subject) DO UPDATE SET version = subjects.version RETURNING version, chain",
             message.stream,
@@ -127,10 +130,16 @@ class Publisher:
         body = message.to_bytes()
         adopted = self.adoptions.event(event_id)
         if adopted is not None:
-            sequence, version, body = adopted.sequence, max(subject["version"], adopted.sequence), adopted.body
+            sequence, version, body = (
+                adopted.sequence,
+                max(subject["version"], adopted.sequence),
+                adopted.body,
+            )
         else:
             sequence = version = subject["version"] + 1
-        entry = log_entry(sequence, event_id, message.type(), self.cause, self.actor, self.now, sha256(body).digest())
+        entry = log_entry(
+            sequence, event_id, message.type(), self.cause, self.actor, self.now, sha256(body).digest()
+        )
         chain = sha256(subject["chain"] + entry).digest()
         crash("before_outbox")
         await self.tx.execute(
@@ -186,7 +195,13 @@ class Publisher:
 
 
 def log_entry(
-    sequence: int, event_id: UUID, type_: str, cause: UUID, actor: Actor | None, at: datetime, body_sha256: bytes
+    sequence: int,
+    event_id: UUID,
+    type_: str,
+    cause: UUID,
+    actor: Actor | None,
+    at: datetime,
+    body_sha256: bytes,
 ) -> bytes:
     """Return the bytes that the log's chain covers: chain = SHA-256(the chain before + these bytes)."""
     parts = [

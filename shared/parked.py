@@ -80,7 +80,9 @@ async def park(
         record.offset,
         record.timestamp_ms,
         record.key,
-        json.dumps([(name, None if value is None else value.hex()) for name, value in record.headers]).encode(),
+        json.dumps(
+            [(name, None if value is None else value.hex()) for name, value in record.headers]
+        ).encode(),
         record.body,
         state,
         reason,
@@ -139,7 +141,9 @@ def pause_after(attempts: int) -> timedelta:
 
 
 def _parked(row: asyncpg.Record) -> Parked:
-    headers = [(name, None if value is None else bytes.fromhex(value)) for name, value in json.loads(row["headers"])]
+    headers = [
+        (name, None if value is None else bytes.fromhex(value)) for name, value in json.loads(row["headers"])
+    ]
     record: ConsumerRecord = ConsumerRecord(
         topic=row["topic"],
         partition=row["partition"],

@@ -7,8 +7,8 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
-from shared.delivery import Wiring
 from shared.postgres import TRANSIENT
+from shared.wiring import Wiring
 
 
 class SeekToPositions(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka publishes no types
@@ -32,7 +32,9 @@ class SeekToPositions(ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
                 )
             except TRANSIENT as error:
                 # Going on without positions could skip messages that a restored database has not seen.
-                structlog.get_logger().warning("positions unread", consumer=self.consumer, error=type(error).__name__)
+                structlog.get_logger().warning(
+                    "positions unread", consumer=self.consumer, error=type(error).__name__
+                )
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
                 continue

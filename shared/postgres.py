@@ -1,5 +1,9 @@
 """The pool, and which database errors pass by themselves."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
 import asyncpg
 
 TRANSIENT: tuple[type[BaseException], ...] = (
@@ -26,3 +30,10 @@ async def open_pool(dsn: str, schema: str, *, max_size: int = 10) -> asyncpg.Poo
         command_timeout=60,
         server_settings={"search_path": schema, "timezone": "UTC", "application_name": f"linepool-{schema}"},
     )
+
+
+@asynccontextmanager
+async def connect(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """Take a connection from the pool and give it back; what the pool lends has all that a connection has."""
+    async with pool.acquire() as lent:
+        yield cast("asyncpg.Connection", lent)

@@ -7,6 +7,7 @@ from shared import adoption
 from shared.kafka import partitions_of, reader
 from shared.messages import Command, registry
 from shared.messages.rfp import RegistrationCommand
+from shared.postgres import connect
 from shared.runtime import Runtime
 
 
@@ -16,7 +17,8 @@ def own_streams(service: str) -> list[str]:
         {
             message.stream
             for message in registry.values()
-            if message.stream.startswith(f"{service}.") and not issubclass(message, Command | RegistrationCommand)
+            if message.stream.startswith(f"{service}.")
+            and not issubclass(message, Command | RegistrationCommand)
         }
     )
 
@@ -34,13 +36,13 @@ async def adopt_forgotten(runtime: Runtime) -> int:
                 continue
             consumer.assign([place])
             consumer.seek(place, next_)
-            records = []
+            records: list[tuple[list[tuple[str, bytes]], bytes | None]] = []
             while await consumer.position(place) < ends[place]:
                 for batch in (await consumer.getmany(timeout_ms=1000)).values():
                     records.extend((list(record.headers), record.value) for record in batch)
-            async with runtime.pool.acquire() as connection:
+            async with connect(runtime.pool) as connection:
                 count += len(await adoption.adopt(connection, place.topic.removeprefix(prefix), records))
-    async with runtime.pool.acquire() as connection:
+    async with connect(runtime.pool) as connection:
         runtime.adoptions = await adoption.load(connection)
     if count:
         structlog.get_logger().warning("adopted", events=count)

@@ -16,7 +16,7 @@ import structlog
 from shared.adoption import RELAY
 from shared.crash import crash
 from shared.outbox import decode_headers
-from shared.postgres import TRANSIENT
+from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
 
 BATCH = 2_000
@@ -67,8 +67,8 @@ class Relay:
             await asyncio.sleep(0.5)
 
     async def _own(self) -> None:
-        async with self.runtime.pool.acquire() as connection:
-            while not await connection.fetchval(
+        async with connect(self.runtime.pool) as connection:
+            while not await connection.fetchval(  # noqa: ASYNC110 # another process may hold it; nothing here can tell us when not
                 "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", _LOCK
             ):
                 await asyncio.sleep(POLL_S)
@@ -78,7 +78,9 @@ class Relay:
                         pass
             finally:
                 if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock($1, hashtext(current_schema()))", _LOCK)
+                    await connection.execute(
+                        "SELECT pg_advisory_unlock($1, hashtext(current_schema()))", _LOCK
+                    )
 
     async def send_some(self, connection: asyncpg.Connection, sender: Sender) -> bool:
         """Send one round, or wait for work; return whether the producer is still good."""
@@ -100,7 +102,11 @@ class Relay:
         crash("before_send")
         results = await sender.send(rows)
         crash("before_ack")
-        failed = {row["topic"]: result for row, result in zip(rows, results, strict=True) if isinstance(result, Exception)}
+        failed = {
+            row["topic"]: result
+            for row, result in zip(rows, results, strict=True)
+            if isinstance(result, Exception)
+        }
         for topic, error in failed.items():
             self._block(topic, type(error).__name__)
         sent = [(row, result) for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
@@ -139,7 +145,9 @@ class Relay:
             written[place] = max(written.get(place, 0), result.offset + 1)
         places = sorted(written)
         async with connection.transaction():
-            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row, _ in sent])
+            await connection.execute(
+                "DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row, _ in sent]
+            )
             await connection.execute(
                 "INSERT INTO positions AS p (consumer, topic, partition, next) "
                 "SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[]) "

@@ -14,6 +14,7 @@ from shared.adoption import Adoptions
 from shared.crash import crash
 from shared.envelope import Actor, derived_id
 from shared.outbox import Publisher
+from shared.postgres import connect
 from shared.settings import ServiceSettings
 from shared.telemetry import Metrics
 
@@ -44,7 +45,13 @@ class Runtime:
         self.work_due.set()
 
     def publisher(
-        self, tx: asyncpg.Connection, *, cause: UUID, correlation: UUID, now: datetime, actor: Actor | None = None
+        self,
+        tx: asyncpg.Connection,
+        *,
+        cause: UUID,
+        correlation: UUID,
+        now: datetime,
+        actor: Actor | None = None,
     ) -> Publisher:
         """Return what a handler says things with, inside this transaction."""
         return Publisher(
@@ -64,7 +71,7 @@ class Runtime:
     ) -> AsyncIterator[tuple[asyncpg.Connection, Publisher]]:
         """Open a transaction in which a job makes one decision; its ids derive from the decision's identity."""
         cause = derived_id(self.service, *identity)
-        async with self.pool.acquire() as tx:
+        async with connect(self.pool) as tx:
             async with tx.transaction():
                 now = await tx.fetchval("SELECT clock_timestamp()")
                 yield tx, self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)

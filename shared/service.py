@@ -19,10 +19,9 @@ from prometheus_client import make_asgi_app
 from pydantic import ValidationError
 
 from shared import migrations, workers
-from shared.delivery import Wiring
-from shared.kafka import reader, security, sender
+from shared.kafka import partitions_of, reader, security, sender
 from shared.migrations import MigrationError
-from shared.postgres import TRANSIENT, open_pool
+from shared.postgres import TRANSIENT, connect, open_pool
 from shared.readback import adopt_forgotten
 from shared.relay import Relay
 from shared.runtime import Job, Runtime
@@ -31,6 +30,11 @@ from shared.streams import Streams, make_broker
 from shared.telemetry import Metrics, set_up_logging
 from shared.timers import Timers
 from shared.watchdog import Watchdog
+from shared.wiring import Wiring
+
+START_ERRORS: tuple[type[BaseException], ...] = (*TRANSIENT, asyncpg.PostgresError)
+
+NOT_NOW: tuple[type[BaseException], ...] = (RuntimeError, *TRANSIENT)
 
 
 class CannotStart(Exception):  # noqa: N818 # says what is wrong
@@ -63,11 +67,11 @@ class Service:
         dsn = self.settings.postgres_dsn.get_secret_value()
         try:
             pool = await open_pool(dsn, self.name)
-        except (*TRANSIENT, asyncpg.PostgresError) as error:
+        except START_ERRORS as error:
             raise CannotStart(f"Postgres does not let {self.name} in: {type(error).__name__}") from error
         try:
             if self.settings.migrate:
-                async with pool.acquire() as connection:
+                async with connect(pool) as connection:
                     await migrations.apply(connection, self.migrations)
             self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create())
             yield self.wiring.runtime
@@ -79,8 +83,12 @@ class Service:
         """Return what runs beside the consumers, as coroutines."""
         return [
             Relay(runtime, make_sender).run(),
-            workers.forever("timers", partial(workers.fire_timer, runtime, self.timers), workers.TIMER_POLL_S),
-            workers.forever("parked", partial(workers.retry_parked, self.wiring, self.broker), workers.PARKED_POLL_S),
+            workers.forever(
+                "timers", partial(workers.fire_timer, runtime, self.timers), workers.TIMER_POLL_S
+            ),
+            workers.forever(
+                "parked", partial(workers.retry_parked, self.wiring, self.broker), workers.PARKED_POLL_S
+            ),
             workers.forever("purge", partial(workers.purge_inbox, runtime), 3600),
             workers.forever("measure", partial(workers.measure, runtime), 5),
             workers.forever("watchdog", self.watchdog.look, 2),
@@ -97,7 +105,9 @@ class Service:
                 await adopt_forgotten(runtime)
                 # FastStream would serve health checks for ever without a broker; this fails instead.
                 await self.broker.connect()
-                tasks.extend(asyncio.create_task(work) for work in self.work(runtime, partial(sender, self.settings)))
+                tasks.extend(
+                    asyncio.create_task(work) for work in self.work(runtime, partial(sender, self.settings))
+                )
                 try:
                     yield
                 finally:
@@ -115,7 +125,9 @@ class Service:
         @get
         async def readyz(_scope: object) -> AsgiResponse:
             missing = await self._missing()
-            return AsgiResponse(b"ready\n" if not missing else f"{missing}\n".encode(), 200 if not missing else 503)
+            return AsgiResponse(
+                b"ready\n" if not missing else f"{missing}\n".encode(), 200 if not missing else 503
+            )
 
         runtime_metrics = _Metrics(self.wiring)
         return AsgiFastStream(
@@ -131,8 +143,6 @@ class Service:
             async with reader(self.settings) as consumer:
 
                 async def end_offsets(topic: str) -> dict[Any, int]:
-                    from shared.kafka import partitions_of
-
                     places = await partitions_of(consumer, [self.settings.topic_prefix + topic])
                     return dict(await consumer.end_offsets(places))
 
@@ -145,9 +155,11 @@ class Service:
         try:
             runtime = self.wiring.running()
             await runtime.pool.fetchval("SELECT 1")
-        except (RuntimeError, *TRANSIENT):
+        except NOT_NOW:
             return "database"
-        waiting = [one.consumer for one in self.wiring.streams.values() if not one.joined and one.kind != "batches"]
+        waiting = [
+            one.consumer for one in self.wiring.streams.values() if not one.joined and one.kind != "batches"
+        ]
         return f"not yet assigned: {', '.join(waiting)}" if waiting else ""
 
 

@@ -6,6 +6,7 @@ subscriber gets the same rules: at least once, from the oldest message on, one a
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -14,11 +15,13 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faststream import AckPolicy, StreamMessage
 from faststream.kafka import KafkaBroker, KafkaRouter
 
-from shared.delivery import Batched, Delivery, Invalid, Stream, Tx, Publish, UnknownType, Wiring, decode
+from shared.bodies import decode
+from shared.delivery import Batched, Delivery, Publish, Tx
 from shared.messages import Message, registry
 from shared.messages.base import Role
 from shared.positions import SeekToPositions
 from shared.settings import ServiceSettings
+from shared.wiring import Stream, Wiring
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 BATCH_RECORDS = 500
@@ -38,7 +41,7 @@ class Subscription:
     def handle(self, handler: Handler) -> Handler:
         """Let this function take the messages that its first parameter is annotated with."""
         first = next(iter(signature(handler).parameters))
-        message = get_type_hints(handler)[first]
+        message: type[Message] = get_type_hints(handler)[first]
         if message.stream != self.topic or registry.get(message.type()) is not message:
             raise TypeError(f"{message.__name__} does not travel on {self.topic}")
         if message.type() in self.handlers:
@@ -130,7 +133,7 @@ def make_broker(settings: ServiceSettings, wiring: Wiring, security: Any = None)
         allow_auto_create_topics=False,  # deploy/access owns the topics
         metadata_max_age_ms=3_000,  # how soon a new provider's topic is seen
         graceful_timeout=20.0,
-        middlewares=(wiring.middleware,),
+        middlewares=(partial(Delivery, wiring),),
         logger=None,  # errors quote data; delivery logs ids
     )
 

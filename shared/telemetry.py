@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 def set_up_logging(service: str) -> None:
     """Write one JSON object a line to standard output, our own lines and the libraries' alike."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -60,18 +60,27 @@ class Metrics:
                 "linepool_messages_handled", "Messages handled.", ["consumer", "outcome"], registry=registry
             ),
             handling_seconds=Histogram(
-                "linepool_handling_seconds", "Time from taking a delivery to its commit.", ["consumer"], registry=registry
+                "linepool_handling_seconds",
+                "Time from taking a delivery to its commit.",
+                ["consumer"],
+                registry=registry,
             ),
             alarms=Counter("linepool_alarms", "What a person should look at.", ["kind"], registry=registry),
             parked=Gauge("linepool_parked_messages", "Parked messages.", ["state"], registry=registry),
             outbox_rows=Gauge("linepool_outbox_rows", "Messages not yet sent.", registry=registry),
-            outbox_age_seconds=Gauge("linepool_outbox_age_seconds", "Age of the oldest of them.", registry=registry),
+            outbox_age_seconds=Gauge(
+                "linepool_outbox_age_seconds", "Age of the oldest of them.", registry=registry
+            ),
             blocked_topics=Gauge(
-                "linepool_blocked_topics", "Topics that cannot be written to at the moment.", registry=registry
+                "linepool_blocked_topics",
+                "Topics that cannot be written to at the moment.",
+                registry=registry,
             ),
             lag=Gauge("linepool_lag_messages", "Messages not yet taken.", ["consumer"], registry=registry),
             skew_seconds=Gauge(
-                "linepool_clock_skew_seconds", "Least disagreement of Kafka's and Postgres's clocks.", registry=registry
+                "linepool_clock_skew_seconds",
+                "Least disagreement of Kafka's and Postgres's clocks.",
+                registry=registry,
             ),
         )
 

@@ -5,8 +5,8 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
-from shared.delivery import Stream, Wiring
 from shared.runtime import Runtime
+from shared.wiring import Stream, Wiring
 
 STANDSTILL_S = 60.0
 

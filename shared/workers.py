@@ -11,11 +11,11 @@ from faststream.kafka.message import FAKE_CONSUMER
 
 from shared import parked
 from shared.crash import crash
-from shared.delivery import Wiring
 from shared.parked import Parked
-from shared.postgres import TRANSIENT
+from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
 from shared.timers import Timers, take_due
+from shared.wiring import Wiring
 
 TIMER_POLL_S = 0.25
 PARKED_POLL_S = 0.2
@@ -36,7 +36,7 @@ async def forever(name: str, work: Callable[[], Awaitable[bool]], pause: float) 
 
 async def fire_timer(runtime: Runtime, timers: Timers) -> bool:
     """Handle one due timer; return whether there was one. One that fails is tried again later, and alarmed."""
-    async with runtime.pool.acquire() as tx:
+    async with connect(runtime.pool) as tx:
         async with tx.transaction():
             timer = await take_due(tx, list(timers.handlers))
             if timer is None:
@@ -70,7 +70,9 @@ async def retry_parked(wiring: Wiring, broker: KafkaBroker) -> bool:
     """Try each parked message that is due, the first of its key; return whether any went through."""
     runtime = wiring.running()
     went = False
-    for message in await parked.due(runtime.pool):
+    async with connect(runtime.pool) as connection:
+        due = await parked.due(connection)
+    for message in due:
         stream = wiring.stream_of(message.consumer)
         if stream is None:
             continue
@@ -89,7 +91,8 @@ async def _again(broker: KafkaBroker, subscriber: Any, message: Parked, *, as_ba
 async def purge_inbox(runtime: Runtime) -> bool:
     """Delete inbox rows that are older than any second delivery can be; return False, there is no hurry."""
     await runtime.pool.execute(
-        "DELETE FROM inbox WHERE received_at < clock_timestamp() - $1::interval", timedelta(days=runtime.settings.inbox_days)
+        "DELETE FROM inbox WHERE received_at < clock_timestamp() - $1::interval",
+        timedelta(days=runtime.settings.inbox_days),
     )
     return False
 
@@ -100,9 +103,10 @@ async def measure(runtime: Runtime) -> bool:
     counts = {row["state"]: row["n"] for row in rows}
     for state in ("waiting", "failed", "stuck"):
         runtime.metrics.parked.labels(state=state).set(counts.get(state, 0))
-    outbox = await runtime.pool.fetchrow(
-        "SELECT count(*) AS n, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age FROM outbox"
-    )
+    async with connect(runtime.pool) as connection:
+        [outbox] = await connection.fetch(
+            "SELECT count(*) AS n, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age FROM outbox"
+        )
     runtime.metrics.outbox_rows.set(outbox["n"])
     runtime.metrics.outbox_age_seconds.set(outbox["age"])
     return False
@@ -116,5 +120,7 @@ async def keep_running(job: Callable[[Runtime], Awaitable[None]], runtime: Runti
         except Exception as error:  # noqa: BLE001 # a job's fault must not end the service, and is alarmed
             transient = isinstance(error, TRANSIENT)
             if not transient:
-                runtime.metrics.alarm("job_failed", job=getattr(job, "__name__", "job"), error=type(error).__name__)
+                runtime.metrics.alarm(
+                    "job_failed", job=getattr(job, "__name__", "job"), error=type(error).__name__
+                )
         await asyncio.sleep(1)

@@ -7,6 +7,7 @@ LINEPOOL_POSTGRES_IMAGE name them. The engine must run on this machine: ports ar
 import io
 import os
 import secrets
+import socket
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,11 +146,12 @@ def start_containers(folder: Path) -> Iterator[tuple[ContainedKafka, ContainedPo
         StackError: no engine answers, an image cannot be had, or a server does not come up.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    require_engine()
     try:
         kafka = ContainedKafka(kafka_image(), folder / "kafka.log")
         postgres = ContainedPostgres(postgres_image(), folder / "postgres.log")
     except DockerException as error:
-        raise StackError(f"no Docker engine answers: {error}") from error
+        raise StackError(f"the Docker engine does not answer: {error}") from error
     with ExitStack() as removal:
         for server in (kafka, postgres):
             removal.callback(server.remove)
@@ -160,11 +162,28 @@ def start_containers(folder: Path) -> Iterator[tuple[ContainedKafka, ContainedPo
         yield kafka, postgres
 
 
+def require_engine() -> None:
+    """Raise StackError when nothing listens at DOCKER_HOST or, where that is not set, at the usual socket.
+
+    Asked before the Docker client is, which leaves its socket open when it is refused.
+    """
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    path = host.removeprefix("unix://")
+    if path == host:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            raise StackError(f"no Docker engine answers at {host}: {error.strerror}") from error
+
+
 def images_are_present() -> bool:
     """Say whether an engine answers that holds both images, so that starting them downloads nothing."""
     try:
+        require_engine()
         client = DockerClient.from_env()
-    except DockerException:
+    except (StackError, DockerException):
         return False
     try:
         for image in (kafka_image(), postgres_image()):

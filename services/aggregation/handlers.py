@@ -63,9 +63,8 @@ async def open_group(
         )
     )
     await _record_contact(tx, publish, command.contact, recorded_by=actor.person_id)
-    assigner = Assigner(settings.secret.get_secret_value(), settings.notification_public_key)
     await _assign_password(
-        tx, publish, assigner, Decision(command.purchase_id, actor.person_id, publish.cause)
+        tx, publish, passwords, Decision(command.purchase_id, actor.person_id, publish.cause)
     )
     return None
 

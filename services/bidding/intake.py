@@ -15,7 +15,11 @@ from shared.outbox import Outgoing, Publisher
 
 
 async def take(
-    tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Arrival], *, final: Container[UUID] = frozenset()
+    tx: asyncpg.Connection,
+    publish: Publisher,
+    arrivals: Sequence[Arrival],
+    *,
+    final: Container[UUID] = frozenset(),
 ) -> None:
     """Take new messages, and answer repeated ones as before; in the order of each provider's topic.
 
@@ -49,7 +53,9 @@ async def judge_held(
     tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Arrival], *, final: Container[UUID]
 ) -> int:
     """Judge messages that were held, in their order; return how many got their answer."""
-    boxes = await box_store.lock_boxes(tx, [one.purchase_id for one in arrivals if one.purchase_id], exclusively=True)
+    boxes = await box_store.lock_boxes(
+        tx, [one.purchase_id for one in arrivals if one.purchase_id], exclusively=True
+    )
     # Another worker may have judged some of them while this one waited for the locks.
     still_held = (await store.held(tx, [one.id for one in arrivals], [])).sha256_by_id
     arrivals = [one for one in arrivals if one.id in still_held]

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-
 from services.distribution import handlers
 from services.distribution.settings import Settings
 from shared.service import Service, serve
 
 
 def build(settings: Settings | None = None) -> Service:
-    """Return the service, wired; nothing connects before it is run."""
+    """Return the wired service; nothing connects before it is run."""
     return serve(
         "distribution",
         settings or Settings(),

@@ -22,7 +22,9 @@ def _messages_of(module: ModuleType) -> list[type[Message]]:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Message) and value.__module__ == module.__name__
     ]
-    return [one for one in defined if not any(other is not one and issubclass(other, one) for other in defined)]
+    return [
+        one for one in defined if not any(other is not one and issubclass(other, one) for other in defined)
+    ]
 
 
 registry: dict[str, type[Message]] = {
@@ -36,7 +38,13 @@ _by_name = {message.__name__: message for message in registry.values()}
 
 
 def refusal_of(
-    command: type[Message] | None, *, service: str, subject: str, command_id: UUID | None, reason: str, detail: str
+    command: type[Message] | None,
+    *,
+    service: str,
+    subject: str,
+    command_id: UUID | None,
+    reason: str,
+    detail: str,
 ) -> Message:
     """Return the event that answers a command which is not obeyed.
 

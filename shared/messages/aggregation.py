@@ -10,7 +10,6 @@ from shared.messages.base import (
     AboutPurchase,
     Amount,
     Command,
-    Count,
     Currency,
     Digest,
     Message,
@@ -26,7 +25,9 @@ from shared.messages.base import (
 )
 
 TaxBasis = Literal["net", "gross"]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s<>\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,189}$")]
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^@\s<>\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,189}$")
+]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 """E.164."""
 
@@ -309,4 +310,3 @@ class SetBillingPreferencesRefused(AggregationRefusal):
 
 class CloseGroupRefused(AggregationRefusal):
     """`CloseGroup` was not obeyed."""
-

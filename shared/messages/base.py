@@ -10,7 +10,15 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 
 class Message(BaseModel):
@@ -84,7 +92,9 @@ def _decimal_from_string(value: Any) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,12}(\.\d{1,6})?", value, re.ASCII):
-        raise ValueError("must be a decimal string such as '12.50', with at most 12 digits before and 6 after the point")
+        raise ValueError(
+            "must be a decimal string such as '12.50', with at most 12 digits before and 6 after the point"
+        )
     return Decimal(value)
 
 

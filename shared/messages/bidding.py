@@ -21,7 +21,6 @@ from shared.messages.base import (
 )
 from shared.messages.base import Part as MessagePart
 
-
 RejectionReason = Literal[
     "unreadable",
     "unknown_type",

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 import docker
 import pytest
 
+from deploy.local.containers import require_engine
 from deploy.local.handles import KafkaHandle, PostgresHandle
 from deploy.local.stack import Stack, start_stack
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
+    require_engine()
     client = docker.from_env()
     yield client
     client.close()

@@ -26,7 +26,9 @@ def kafka() -> MemoryKafka:
     return MemoryKafka()
 
 
-def start(name: str, database: str, kafka: MemoryKafka, **settings: Any) -> AbstractAsyncContextManager[Running]:
+def start(
+    name: str, database: str, kafka: MemoryKafka, **settings: Any
+) -> AbstractAsyncContextManager[Running]:
     """Start one service by name; `settings` override the test settings."""
     module = import_module(f"services.{name}.app")
     own = import_module(f"services.{name}.settings").Settings

@@ -57,6 +57,8 @@ class Box:
     purchase_id: UUID
     request: Request | None = None
     deadline_passed_by: UUID | None = None
+    last_version: int | None = None
+    """The version that stood when the deadline passed."""
     cancelled_by: UUID | None = None
     closing_ends: Mapping[Place, int] | None = None
     opened_at: datetime | None = None
@@ -76,7 +78,9 @@ class Box:
             return "opened"
         if self.request is None:
             return "awaited"
-        return "open" if self.deadline_passed_by is None else "closing"
+        if self.last_version is None or self.request.version < self.last_version:
+            return "open"
+        return "closing"
 
     def lists(self, provider_id: str) -> bool:
         """Whether the provider is on the frozen list; nobody is while the request is unknown."""
@@ -90,9 +94,11 @@ def issue(box: Box, event: RequestIssued, cause: UUID) -> Box | None:
     return replace(box, request=Request.issued(event, cause))
 
 
-def pass_deadline(box: Box, _event: DeadlinePassed, cause: UUID) -> Box | None:
+def pass_deadline(box: Box, event: DeadlinePassed, cause: UUID) -> Box | None:
     """Note that no further version can come; None where it is no news."""
-    return None if box.deadline_passed_by is not None else replace(box, deadline_passed_by=cause)
+    if box.deadline_passed_by is not None:
+        return None
+    return replace(box, deadline_passed_by=cause, last_version=event.request_version)
 
 
 def cancel(box: Box, cause: UUID) -> Box | None:
@@ -170,7 +176,9 @@ def open_box(request: Request, replies: Iterable[StoredReply], declined: Iterabl
             continue
         latest.add(reply.provider_id)
         reasons = reasons_against(request, reply)
-        standings.append(Standing(reply, "invalid", "; ".join(reasons)) if reasons else Standing(reply, "evaluated"))
+        standings.append(
+            Standing(reply, "invalid", "; ".join(reasons)) if reasons else Standing(reply, "evaluated")
+        )
     return Opening(tuple(standings), tuple(sorted(set(declined) - latest)))
 
 
@@ -185,13 +193,17 @@ def reasons_against(request: Request, reply: StoredReply) -> list[str]:
     if offer.tax_basis != request.tax_basis:
         reasons.append(f"is {offer.tax_basis}, the request asks for {request.tax_basis} prices")
     if offer.contract_months != request.contract_months:
-        reasons.append(f"binds for {offer.contract_months} months, the request asks for {request.contract_months}")
+        reasons.append(
+            f"binds for {offer.contract_months} months, the request asks for {request.contract_months}"
+        )
     units = {part.service: part.unit for part in offer.components if part.kind == "usage"}
     for need in request.services:
         if need.service not in units:
             reasons.append(f"does not price {need.service}")
         elif units[need.service] != need.unit:
-            reasons.append(f"prices {need.service} per {units[need.service]}, the request counts it in {need.unit}")
+            reasons.append(
+                f"prices {need.service} per {units[need.service]}, the request counts it in {need.unit}"
+            )
     return reasons
 
 
@@ -207,4 +219,6 @@ def tariff_of(offer: Offer) -> Tariff:
             price = part.tiers[0].price if part.price is None else part.price
             tiers = tuple(Tier(tier.from_volume, tier.price) for tier in part.tiers[1:])
             components.append(UsagePrice(part.service, part.unit, price, tiers))
-    return Tariff(offer.name, offer.currency, TAX_BASES[offer.tax_basis], offer.contract_months, tuple(components))
+    return Tariff(
+        offer.name, offer.currency, TAX_BASES[offer.tax_basis], offer.contract_months, tuple(components)
+    )

@@ -149,14 +149,18 @@ UNKNOWN = Rejection("unknown_purchase", "There is no such purchase.")
 REUSED = Rejection("id_reused", "Another message came under this id before.")
 LATE = Rejection("late", "It was appended at the deadline or after it.")
 CANCELLED = Rejection("cancelled", "The purchase was called off.")
-NOT_SELECTED = Rejection("not_selected", "Terms are taken from the provider of the award that stands, for that award.")
+NOT_SELECTED = Rejection(
+    "not_selected", "Terms are taken from the provider of the award that stands, for that award."
+)
 NOT_DUE = Rejection("terms_not_due", "Terms lie before the group already, or were accepted.")
 OTHER_TEXT = Rejection("invalid", "terms_sha256: is not the hash of the text")
 REVISION_USED = Rejection("revision_used", "Another reply came under this revision before.")
 REVISION_FELL = Rejection("revision_used", "The revision must be higher than that of every reply before.")
 
 
-def judge(arrivals: Sequence[Arrival], desk: Desk, *, final: Container[UUID] = frozenset()) -> list[Judgement]:
+def judge(
+    arrivals: Sequence[Arrival], desk: Desk, *, final: Container[UUID] = frozenset()
+) -> list[Judgement]:
     """Judge messages in the order in which each provider's topic has them.
 
     A message whose sender is not on a list that is known here is held, because the list may still come; so is whatever the sender

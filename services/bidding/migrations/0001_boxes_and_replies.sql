@@ -16,6 +16,8 @@ CREATE TABLE boxes (
     usage_digest       text,
     issued_by          uuid        UNIQUE,
     deadline_passed_by uuid        UNIQUE,
+    -- The version that stood when the deadline passed.
+    last_version       int         CHECK (last_version >= 1),
     cancelled_by       uuid        UNIQUE,
     -- Where the listed providers' topics ended once nothing in time could be appended any more, by topic and partition.
     closing_ends       jsonb,
@@ -25,6 +27,7 @@ CREATE TABLE boxes (
         num_nulls(request_version, deadline, provider_ids, services, currency, tax_basis, contract_months, usage_digest, issued_by)
         IN (0, 9)
     ),
+    CONSTRAINT boxes_know_which_version_was_last CHECK ((deadline_passed_by IS NULL) = (last_version IS NULL)),
     CONSTRAINT boxes_open_after_the_deadline CHECK (opened_at IS NULL OR (deadline_passed_by IS NOT NULL AND opened_at >= deadline)),
     CONSTRAINT boxes_are_compared_after_opening CHECK (compared_at IS NULL OR compared_at >= opened_at)
 );

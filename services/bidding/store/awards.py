@@ -21,7 +21,8 @@ async def ranked_replies(tx: Connection, purchase_id: UUID) -> list[RankedReply]
 async def awards(tx: Connection, purchase_id: UUID) -> list[Award]:
     """Return the purchase's awards in the order of their numbers."""
     rows = await tx.fetch(
-        "SELECT number, provider_id, reply_id, standing FROM awards WHERE purchase_id = $1 ORDER BY number", purchase_id
+        "SELECT number, provider_id, reply_id, standing FROM awards WHERE purchase_id = $1 ORDER BY number",
+        purchase_id,
     )
     return [Award(**row) for row in rows]
 
@@ -59,4 +60,6 @@ async def terms(tx: Connection, purchase_id: UUID) -> list[Terms]:
 
 async def answer_terms(tx: Connection, terms_id: UUID, answer: str, *, cause_id: UUID) -> None:
     """Note what the group said to the terms."""
-    await tx.execute("UPDATE terms SET answer = $2, answered_by = $3 WHERE id = $1", terms_id, answer, cause_id)
+    await tx.execute(
+        "UPDATE terms SET answer = $2, answered_by = $3 WHERE id = $1", terms_id, answer, cause_id
+    )

@@ -42,7 +42,7 @@ async def save_box(tx: Connection, box: Box) -> None:
         """
         UPDATE boxes SET stage = $2, request_version = $3, deadline = $4, provider_ids = $5, services = $6, currency = $7,
             tax_basis = $8, contract_months = $9, usage_digest = $10, issued_by = $11, deadline_passed_by = $12,
-            cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16
+            cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16, last_version = $17
         WHERE purchase_id = $1
         """,
         box.purchase_id,
@@ -61,6 +61,7 @@ async def save_box(tx: Connection, box: Box) -> None:
         None if box.closing_ends is None else write_ends(box.closing_ends),
         box.opened_at,
         box.compared_at,
+        box.last_version,
     )
 
 
@@ -94,11 +95,17 @@ async def parked_keys(connection: Connection | asyncpg.Pool, consumer: str) -> s
     return {row["key"] for row in rows}
 
 
-async def stored_replies(tx: Connection, purchase_id: UUID) -> list[StoredReply]:
-    """Return all replies in the box."""
-    rows = await tx.fetch(
-        "SELECT id, provider_id, appended_at, body FROM replies WHERE purchase_id = $1 ORDER BY provider_id, revision",
+async def stored_replies(
+    connection: Connection | asyncpg.Pool, purchase_id: UUID, *, standing: str | None = None
+) -> list[StoredReply]:
+    """Return the replies in the box: all of them, or those that stand so."""
+    rows = await connection.fetch(
+        """
+        SELECT id, provider_id, appended_at, body FROM replies
+        WHERE purchase_id = $1 AND ($2::text IS NULL OR standing = $2) ORDER BY provider_id, revision
+        """,
         purchase_id,
+        standing,
     )
     replies = []
     for row in rows:
@@ -135,7 +142,9 @@ async def save_opening(tx: Connection, opening: Opening) -> None:
     )
 
 
-async def save_ranks(tx: Connection, ranks: Sequence[tuple[UUID, int]], invalid: Sequence[tuple[UUID, str]]) -> None:
+async def save_ranks(
+    tx: Connection, ranks: Sequence[tuple[UUID, int]], invalid: Sequence[tuple[UUID, str]]
+) -> None:
     """Write the ranks of the compared replies, and why others could not be compared."""
     await tx.execute(
         """
@@ -180,6 +189,7 @@ def _box(row: Mapping[str, Any]) -> Box:
         purchase_id=row["purchase_id"],
         request=request,
         deadline_passed_by=row["deadline_passed_by"],
+        last_version=row["last_version"],
         cancelled_by=row["cancelled_by"],
         closing_ends=None if row["closing_ends"] is None else read_ends(row["closing_ends"]),
         opened_at=row["opened_at"],

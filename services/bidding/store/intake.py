@@ -73,7 +73,9 @@ async def answered(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Answered
     found = {}
     for row in rows:
         answer: Answer = (
-            Receipt(row["reply_id"]) if row["outcome"] == "received" else Rejection(row["reason"], row["detail"])
+            Receipt(row["reply_id"])
+            if row["outcome"] == "received"
+            else Rejection(row["reason"], row["detail"])
         )
         fields = ("id", "provider_id", "purchase_id", "type", "message_id", "sha256", "appended_at")
         found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer)
@@ -121,7 +123,9 @@ async def standing_awards(tx: Connection, purchase_ids: Collection[UUID]) -> dic
         """,
         list(purchase_ids),
     )
-    return {row["purchase_id"]: StandingAward(row["number"], row["provider_id"], row["has_terms"]) for row in rows}
+    return {
+        row["purchase_id"]: StandingAward(row["number"], row["provider_id"], row["has_terms"]) for row in rows
+    }
 
 
 async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
@@ -213,7 +217,9 @@ async def hold(tx: Connection, arrivals: Sequence[Arrival]) -> None:
 
 async def newest_unchecked(connection: asyncpg.Pool) -> int | None:
     """Return the number of the newest held message that no checkpoint was set for, or None."""
-    number: int | None = await connection.fetchval("SELECT max(number) FROM held_messages WHERE checkpoint IS NULL")
+    number: int | None = await connection.fetchval(
+        "SELECT max(number) FROM held_messages WHERE checkpoint IS NULL"
+    )
     return number
 
 
@@ -273,3 +279,9 @@ async def has_held(tx: Connection, purchase_id: UUID, provider_ids: Iterable[str
         list(provider_ids),
     )
     return held_
+
+
+async def has_any_held(connection: asyncpg.Pool) -> bool:
+    """Whether any message is held."""
+    any_: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM held_messages)")
+    return any_

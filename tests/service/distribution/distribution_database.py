@@ -1,14 +1,18 @@
 """The distribution service's tables on a real Postgres, and its handlers in transactions of their own."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
-from distribution_facts import HANDLERS
 
+from shared import migrations
 from shared.adoption import Adoptions
 from shared.messages.base import Message
 from shared.outbox import Publisher
+from tests.service.distribution.distribution_facts import HANDLERS
+
+MIGRATIONS = Path(__file__).parents[3] / "services" / "distribution" / "migrations"
 
 
 class GateDatabase:
@@ -22,6 +26,11 @@ class GateDatabase:
             self.dsn, server_settings={"search_path": "distribution", "timezone": "UTC"}, command_timeout=30
         )
 
+    async def migrate(self) -> None:
+        connection = await self.connect()
+        await migrations.apply(connection, MIGRATIONS)
+        await connection.close()
+
     async def handle(
         self,
         connection: asyncpg.Connection,
@@ -31,7 +40,7 @@ class GateDatabase:
         barrier: asyncio.Barrier | None = None,
         adoptions: Adoptions | None = None,
     ) -> None:
-        """Handle one fact as delivery does; at the barrier its transaction has begun and done nothing else."""
+        """Handle one fact as delivery does; at the barrier its transaction has begun, and no more."""
         async with connection.transaction():
             now = await connection.fetchval("SELECT clock_timestamp()")
             if barrier is not None:

@@ -7,8 +7,6 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import pytest
-from distribution_database import GateDatabase
-from distribution_facts import LISTED, SUSPENDED, Purchase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +14,8 @@ from shared.documents import split
 from shared.messages.base import Message
 from shared.messages.distribution import RequestPresented
 from shared.messages.rfp import ProviderReinstated, ProviderSuspended
+from tests.service.distribution.distribution_database import GateDatabase
+from tests.service.distribution.distribution_facts import LISTED, SUSPENDED, Purchase
 
 INVITED = sorted(LISTED)
 TABLES = (
@@ -32,14 +32,14 @@ TABLES = (
 
 
 @pytest.fixture(autouse=True)
-async def _one_provider_is_suspended(database: GateDatabase, connection: asyncpg.Connection) -> None:
+async def _one_provider_is_suspended(gates: GateDatabase, connection: asyncpg.Connection) -> None:
     suspension = ProviderSuspended(provider_id=SUSPENDED, reason="does not answer")
-    await database.handle(connection, suspension, cause=uuid5(UUID(int=0), "suspended"))
+    await gates.handle(connection, suspension, cause=uuid5(UUID(int=0), "suspended"))
 
 
-async def deliver(database: GateDatabase, connection: asyncpg.Connection, facts: Sequence[Message]) -> None:
+async def deliver(gates: GateDatabase, connection: asyncpg.Connection, facts: Sequence[Message]) -> None:
     for fact in facts:
-        await database.handle(connection, fact)
+        await gates.handle(connection, fact)
 
 
 async def ledger(connection: asyncpg.Connection, purchase: Purchase) -> list[str]:
@@ -83,11 +83,11 @@ async def rows_of(connection: asyncpg.Connection, purchase: Purchase) -> dict[st
 
 
 async def test_each_invited_provider_is_presented_the_request_and_then_its_documents(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     purchase = Purchase()
 
-    await deliver(database, connection, purchase.needed)
+    await deliver(gates, connection, purchase.needed)
 
     assert await said(connection, purchase) == [
         one
@@ -108,12 +108,12 @@ async def test_each_invited_provider_is_presented_the_request_and_then_its_docum
 
 
 async def test_the_ledger_says_who_was_shown_what_when_and_by_which_qualification(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     purchase = Purchase()
     before = await connection.fetchval("SELECT clock_timestamp()")
 
-    await deliver(database, connection, purchase.needed)
+    await deliver(gates, connection, purchase.needed)
 
     rows = await connection.fetch("SELECT * FROM disclosures WHERE purchase_id = $1", purchase.purchase_id)
     opened_at = await connection.fetchval(
@@ -127,9 +127,9 @@ async def test_the_ledger_says_who_was_shown_what_when_and_by_which_qualificatio
 
 @pytest.mark.parametrize("statement", ["UPDATE disclosures SET qualification = 1", "DELETE FROM disclosures"])
 async def test_the_ledger_cannot_be_changed(
-    database: GateDatabase, connection: asyncpg.Connection, statement: str
+    gates: GateDatabase, connection: asyncpg.Connection, statement: str
 ) -> None:
-    await deliver(database, connection, Purchase().needed)
+    await deliver(gates, connection, Purchase().needed)
 
     with pytest.raises(asyncpg.RaiseError, match="only ever added"):
         await connection.execute(statement)
@@ -138,16 +138,17 @@ async def test_the_ledger_cannot_be_changed(
 
 
 async def test_the_ledger_takes_nobody_who_is_not_listed(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     purchase = Purchase()
-    await deliver(database, connection, purchase.needed)
+    await deliver(gates, connection, purchase.needed)
 
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="disclosures_are_made_to_listed_providers"):
         await connection.execute(
             """
             INSERT INTO disclosures (
-                purchase_id, request_version, provider_id, content_sha256, qualification, disclosed_at, cause_id
+                purchase_id, request_version, provider_id, content_sha256, qualification,
+                disclosed_at, cause_id
             ) VALUES ($1, 1, 'unlisted0001', 'x', 1, now(), $2)
             """,
             purchase.purchase_id,
@@ -156,9 +157,9 @@ async def test_the_ledger_takes_nobody_who_is_not_listed(
 
 
 async def test_every_order_of_the_facts_gives_the_same_tables_and_the_same_ids(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
-    purchase = Purchase()
+    purchase = Purchase(content=b"{}")
     causes = {fact: uuid4() for fact in purchase.needed}
     seen: set[str] = set()
 
@@ -167,7 +168,7 @@ async def test_every_order_of_the_facts_gives_the_same_tables_and_the_same_ids(
         await transaction.start()
         await connection.execute("DELETE FROM outbox")
         for count, fact in enumerate(order, start=1):
-            await database.handle(connection, fact, cause=causes[fact])
+            await gates.handle(connection, fact, cause=causes[fact])
             opened = await ledger(connection, purchase)
             assert opened == (INVITED if count == len(order) else [])
         tables = await rows_of(connection, purchase)
@@ -188,18 +189,18 @@ async def test_every_order_of_the_facts_gives_the_same_tables_and_the_same_ids(
 )
 @given(data=st.data())
 async def test_repeated_facts_change_nothing(
-    database: GateDatabase, connection: asyncpg.Connection, data: st.DataObject
+    gates: GateDatabase, connection: asyncpg.Connection, data: st.DataObject
 ) -> None:
     purchase = Purchase()
     causes = {fact: uuid4() for fact in purchase.needed}
     facts = data.draw(st.lists(st.sampled_from(purchase.needed), max_size=8))
     order = data.draw(st.permutations([*purchase.needed, *facts]))
     for fact in order:
-        await database.handle(connection, fact, cause=causes[fact])
+        await gates.handle(connection, fact, cause=causes[fact])
     tables, messages = await rows_of(connection, purchase), await said(connection, purchase)
 
     for fact in data.draw(st.permutations(order)):
-        await database.handle(connection, fact, cause=causes[fact])
+        await gates.handle(connection, fact, cause=causes[fact])
 
     assert await rows_of(connection, purchase) == tables
     assert await said(connection, purchase) == messages
@@ -216,10 +217,10 @@ SHUT: dict[str, tuple[Purchase, str | None, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", SHUT)
-async def test_the_gate_stays_shut(database: GateDatabase, connection: asyncpg.Connection, case: str) -> None:
+async def test_the_gate_stays_shut(gates: GateDatabase, connection: asyncpg.Connection, case: str) -> None:
     purchase, shut_by, waiting = SHUT[case]
 
-    await deliver(database, connection, purchase.needed)
+    await deliver(gates, connection, purchase.needed)
 
     assert await said(connection, purchase) == []
     assert await waits_for(connection, purchase) == (shut_by, waiting)
@@ -234,7 +235,7 @@ async def test_the_gate_stays_shut(database: GateDatabase, connection: asyncpg.C
     ],
 )
 async def test_an_ending_at_any_place_before_the_last_fact_keeps_the_gate_shut(
-    database: GateDatabase,
+    gates: GateDatabase,
     connection: asyncpg.Connection,
     ending: str,
     shut_by: str | None,
@@ -245,7 +246,7 @@ async def test_an_ending_at_any_place_before_the_last_fact_keeps_the_gate_shut(
         facts = purchase.needed
         facts.insert(place, getattr(purchase, ending))
 
-        await deliver(database, connection, facts)
+        await deliver(gates, connection, facts)
 
         assert await said(connection, purchase) == []
         assert await waits_for(connection, purchase) == (shut_by, waiting)
@@ -253,47 +254,47 @@ async def test_an_ending_at_any_place_before_the_last_fact_keeps_the_gate_shut(
 
 @pytest.mark.parametrize("missing", range(6))
 async def test_without_any_one_of_the_facts_the_gate_waits_for_it(
-    database: GateDatabase, connection: asyncpg.Connection, missing: int
+    gates: GateDatabase, connection: asyncpg.Connection, missing: int
 ) -> None:
     purchase = Purchase()
     facts = purchase.needed
     late = facts.pop(missing)
     expected = ["request", "content", "content", "usage.csv", "bid box", "qualification"][missing]
 
-    await deliver(database, connection, facts)
+    await deliver(gates, connection, facts)
 
     assert await said(connection, purchase) == []
     assert await waits_for(connection, purchase) == (None, [expected])
-    await deliver(database, connection, [late])
+    await deliver(gates, connection, [late])
     assert await ledger(connection, purchase) == INVITED
 
 
 async def test_content_with_a_wrong_hash_keeps_the_gate_shut_until_the_right_parts_come(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     purchase = Purchase()
     first, second, usage = purchase.parts
     forged = purchase.part(purchase.manifest, 1, next(split(purchase.manifest, purchase.content.upper()))[1])
 
     await deliver(
-        database, connection, [forged, purchase.request, second, usage, purchase.box, purchase.qualified]
+        gates, connection, [forged, purchase.request, second, usage, purchase.box, purchase.qualified]
     )
     assert await said(connection, purchase) == []
     assert await waits_for(connection, purchase) == (None, ["content with the right hash"])
 
-    await deliver(database, connection, [first])
+    await deliver(gates, connection, [first])
     assert await ledger(connection, purchase) == INVITED
     assert len((await rows_of(connection, purchase))["document_parts"]) == 3
 
 
 async def test_a_cancellation_reaches_everyone_in_the_ledger_once(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     purchase = Purchase()
-    await deliver(database, connection, purchase.needed)
+    await deliver(gates, connection, purchase.needed)
     await connection.execute("DELETE FROM outbox")
 
-    await deliver(database, connection, [purchase.cancelled, purchase.cancelled])
+    await deliver(gates, connection, [purchase.cancelled, purchase.cancelled])
 
     assert await said(connection, purchase) == [
         (f"invitations.{provider_id}", "linepool.cancellation-presented.v1") for provider_id in INVITED
@@ -301,7 +302,7 @@ async def test_a_cancellation_reaches_everyone_in_the_ledger_once(
 
 
 async def test_a_reinstated_provider_is_invited_to_what_opens_afterwards(
-    database: GateDatabase, connection: asyncpg.Connection
+    gates: GateDatabase, connection: asyncpg.Connection
 ) -> None:
     provider_id = "reinstated01"
     suspended = ProviderSuspended(provider_id=provider_id, reason="does not answer")
@@ -309,10 +310,10 @@ async def test_a_reinstated_provider_is_invited_to_what_opens_afterwards(
     before, after = Purchase(listed=(provider_id,)), Purchase(listed=(provider_id,))
     cause = uuid4()
 
-    await database.handle(connection, suspended, cause=cause)
-    await deliver(database, connection, [*before.needed, reinstated])
-    await database.handle(connection, suspended, cause=cause)
-    await deliver(database, connection, after.needed)
+    await gates.handle(connection, suspended, cause=cause)
+    await deliver(gates, connection, [*before.needed, reinstated])
+    await gates.handle(connection, suspended, cause=cause)
+    await deliver(gates, connection, after.needed)
 
     assert await ledger(connection, before) == []
     assert await ledger(connection, after) == [provider_id]

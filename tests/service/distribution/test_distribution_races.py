@@ -6,56 +6,55 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
-import pytest_asyncio
-from distribution_database import GateDatabase
-from distribution_facts import LISTED, SUSPENDED, Purchase
+import pytest
 
 from shared.messages.base import Message
 from shared.messages.rfp import ProviderReinstated, ProviderSuspended
+from tests.service.distribution.distribution_database import GateDatabase
+from tests.service.distribution.distribution_facts import LISTED, SUSPENDED, Purchase
 
 RACES = 1000
 RACES_WITH_A_CANCELLATION = 200
 NEVER_LISTED = "unlisted0001"
 
 
-@pytest_asyncio.fixture(scope="module")
-async def connections(database: GateDatabase) -> AsyncIterator[list[asyncpg.Connection]]:
-    opened = [await database.connect() for _ in range(7)]
-    await database.handle(opened[0], ProviderSuspended(provider_id=SUSPENDED, reason="does not answer"))
-    await database.handle(opened[0], Purchase(listed=(NEVER_LISTED,)).request)
+@pytest.fixture
+async def connections(gates: GateDatabase) -> AsyncIterator[list[asyncpg.Connection]]:
+    opened = [await gates.connect() for _ in range(7)]
+    await gates.handle(opened[0], ProviderSuspended(provider_id=SUSPENDED, reason="does not answer"))
+    await gates.handle(opened[0], Purchase(listed=(NEVER_LISTED,)).request)
     yield opened
     for connection in opened:
         await connection.close()
 
 
-async def race(database: GateDatabase, connections: list[asyncpg.Connection], facts: list[Message]) -> None:
+async def race(gates: GateDatabase, connections: list[asyncpg.Connection], facts: list[Message]) -> None:
     """Let each fact be handled by a transaction of its own, all released at the same instant."""
     barrier = asyncio.Barrier(len(facts))
     async with asyncio.TaskGroup() as tasks:
         for connection, fact in zip(connections, facts, strict=False):
-            tasks.create_task(database.handle(connection, fact, barrier=barrier))
+            tasks.create_task(gates.handle(connection, fact, barrier=barrier))
 
 
 async def wait_until_blocked(observer: asyncpg.Connection, blocked: asyncpg.Connection) -> None:
     """Wait until the connection waits for a lock."""
+    pid = blocked.get_server_pid()
     async with asyncio.timeout(10):
-        while not await observer.fetchval(
-            "SELECT cardinality(pg_blocking_pids($1))", blocked.get_server_pid()
-        ):
+        while not await observer.fetchval("SELECT cardinality(pg_blocking_pids($1))", pid):  # noqa: ASYNC110 # awaits Postgres
             await asyncio.sleep(0.005)
 
 
 async def test_a_thousand_races_open_each_gate_once_for_exactly_the_listed_providers(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
-    shuffled = random.Random(7)
+    shuffled = random.Random(7)  # noqa: S311 # the same orders in every run
     small = b'{"title":"Lines"}'
     purchases = [Purchase(content=small) for _ in range(RACES)]
 
     for purchase in purchases:
         facts = purchase.needed
         shuffled.shuffle(facts)
-        await race(database, connections, facts)
+        await race(gates, connections, facts)
 
     ids = [purchase.purchase_id for purchase in purchases]
     opened = await connections[0].fetch(
@@ -92,15 +91,15 @@ async def test_a_thousand_races_open_each_gate_once_for_exactly_the_listed_provi
 
 
 async def test_a_cancellation_racing_with_an_opening_reaches_everyone_who_was_shown_anything(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
     purchases = [Purchase(content=b"{}") for _ in range(RACES_WITH_A_CANCELLATION)]
 
     for purchase in purchases:
         *early, last = purchase.needed
         for fact in early:
-            await database.handle(connections[0], fact)
-        await race(database, connections, [purchase.cancelled, last])
+            await gates.handle(connections[0], fact)
+        await race(gates, connections, [purchase.cancelled, last])
 
     rows = await connections[0].fetch(
         """
@@ -122,38 +121,38 @@ async def test_a_cancellation_racing_with_an_opening_reaches_everyone_who_was_sh
 
 
 async def test_an_opening_waits_for_a_suspension_that_began_before_it(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
     suspender, opener, observer, *_ = connections
     purchase = Purchase()
     *early, last = purchase.needed
     for fact in early:
-        await database.handle(opener, fact)
+        await gates.handle(opener, fact)
     suspension = suspender.transaction()
     await suspension.start()
-    await database.handle(suspender, ProviderSuspended(provider_id=LISTED[1], reason="does not answer"))
+    await gates.handle(suspender, ProviderSuspended(provider_id=LISTED[1], reason="does not answer"))
 
-    opening = asyncio.create_task(database.handle(opener, last))
+    opening = asyncio.create_task(gates.handle(opener, last))
     await wait_until_blocked(observer, opener)
     await suspension.commit()
     await opening
 
     assert await shown(observer, purchase.purchase_id) == [LISTED[0], LISTED[2]]
-    await database.handle(suspender, ProviderReinstated(provider_id=LISTED[1]))
+    await gates.handle(suspender, ProviderReinstated(provider_id=LISTED[1]))
 
 
 async def test_a_suspension_waits_for_an_opening_that_began_before_it(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
     opener, suspender, observer, *_ = connections
     purchase = Purchase()
     opening = opener.transaction()
     await opening.start()
     for fact in purchase.needed:
-        await database.handle(opener, fact)
+        await gates.handle(opener, fact)
 
     suspending = asyncio.create_task(
-        database.handle(suspender, ProviderSuspended(provider_id=LISTED[1], reason="does not answer"))
+        gates.handle(suspender, ProviderSuspended(provider_id=LISTED[1], reason="does not answer"))
     )
     await wait_until_blocked(observer, suspender)
     assert await shown(observer, purchase.purchase_id) == []
@@ -161,39 +160,39 @@ async def test_a_suspension_waits_for_an_opening_that_began_before_it(
     await suspending
 
     assert await shown(observer, purchase.purchase_id) == list(LISTED)
-    await database.handle(suspender, ProviderReinstated(provider_id=LISTED[1]))
+    await gates.handle(suspender, ProviderReinstated(provider_id=LISTED[1]))
 
 
 async def test_openings_of_different_purchases_do_not_wait_for_each_other(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
     first, second, *_ = connections
     one, other = Purchase(listed=LISTED[:1]), Purchase(listed=LISTED[1:])
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(first.transaction())
         for fact in one.needed:
-            await database.handle(first, fact)
+            await gates.handle(first, fact)
         for fact in other.needed:
-            await database.handle(second, fact)
+            await gates.handle(second, fact)
 
         assert await shown(second, other.purchase_id) == list(LISTED[1:])
 
 
 async def test_a_gate_reached_before_the_deadline_but_locked_until_after_it_stays_shut(
-    database: GateDatabase, connections: list[asyncpg.Connection]
+    gates: GateDatabase, connections: list[asyncpg.Connection]
 ) -> None:
     holder, opener, observer, *_ = connections
     purchase = Purchase(deadline=datetime.now(UTC) + timedelta(milliseconds=700))
     *early, last = purchase.needed
     for fact in early:
-        await database.handle(opener, fact)
+        await gates.handle(opener, fact)
     async with holder.transaction():
         await holder.execute("SELECT FROM gates WHERE purchase_id = $1 FOR UPDATE", purchase.purchase_id)
-        opening = asyncio.create_task(database.handle(opener, last))
+        opening = asyncio.create_task(gates.handle(opener, last))
         await wait_until_blocked(observer, opener)
         assert await observer.fetchval("SELECT clock_timestamp() < $1", purchase.deadline)
         async with asyncio.timeout(10):
-            while await observer.fetchval("SELECT clock_timestamp() <= $1", purchase.deadline):
+            while await observer.fetchval("SELECT clock_timestamp() <= $1", purchase.deadline):  # noqa: ASYNC110 # awaits Postgres
                 await asyncio.sleep(0.02)
     await opening
 

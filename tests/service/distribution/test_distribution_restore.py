@@ -1,29 +1,28 @@
-import json
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from distribution_database import GateDatabase
-from distribution_facts import LISTED, Purchase
 
 from shared.adoption import AdoptedEvent, Adoptions
 from shared.envelope import as_uuid, read_headers
 from shared.messages.base import Message
 from shared.messages.rfp import ProviderSuspended
 from shared.outbox import decode_headers
+from tests.service.distribution.distribution_database import GateDatabase
+from tests.service.distribution.distribution_facts import LISTED, Purchase
 
 Said = list[tuple[str, UUID, bytes]]
 
 
 async def deliver(
-    database: GateDatabase,
+    gates: GateDatabase,
     connection: asyncpg.Connection,
     facts: Sequence[tuple[Message, UUID]],
     adoptions: Adoptions | None = None,
 ) -> None:
     for fact, cause in facts:
-        await database.handle(connection, fact, cause=cause, adoptions=adoptions)
+        await gates.handle(connection, fact, cause=cause, adoptions=adoptions)
 
 
 async def take_outbox(connection: asyncpg.Connection) -> list[asyncpg.Record]:
@@ -64,7 +63,7 @@ async def ledger(connection: asyncpg.Connection, purchase: Purchase) -> list[asy
 
 @pytest.mark.parametrize("relayed", ["all", "the first invitation", "nothing"])
 async def test_after_a_restore_what_was_said_is_adopted_and_what_was_not_said_obeys_what_is_known_now(
-    database: GateDatabase, connection: asyncpg.Connection, relayed: str
+    gates: GateDatabase, connection: asyncpg.Connection, relayed: str
 ) -> None:
     purchase = Purchase(listed=LISTED)
     facts = [(fact, uuid4()) for fact in purchase.needed]
@@ -74,10 +73,10 @@ async def test_after_a_restore_what_was_said_is_adopted_and_what_was_not_said_ob
     before_the_restore = connection.transaction()
     await before_the_restore.start()
     await take_outbox(connection)
-    await deliver(database, connection, facts)
+    await deliver(gates, connection, facts)
     original = await ledger(connection, purchase)
     sent = sorted(await take_outbox(connection), key=lambda row: row["id"])
-    await deliver(database, connection, later)
+    await deliver(gates, connection, later)
     cancellations = {row["event_id"]: row["topic"] for row in await take_outbox(connection)}
     await before_the_restore.rollback()
 
@@ -85,7 +84,7 @@ async def test_after_a_restore_what_was_said_is_adopted_and_what_was_not_said_ob
     await after_the_restore.start()
     await take_outbox(connection)
     adopted = {"all": sent, "the first invitation": sent[:1], "nothing": []}[relayed]
-    await deliver(database, connection, [*later, *facts], adoptions_of(adopted))
+    await deliver(gates, connection, [*later, *facts], adoptions_of(adopted))
     found = await ledger(connection, purchase)
     again = {row["event_id"]: row["topic"] for row in await take_outbox(connection)}
     await after_the_restore.rollback()

@@ -1,0 +1,96 @@
+"""Many records in one transaction; where one of them fails, the halves are tried alone, down to that one."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+import structlog
+
+from shared import inbox, parked
+from shared.crash import crash
+from shared.parked import Parked
+from shared.postgres import TRANSIENT, connect
+from shared.record import Batch, Record
+from shared.runtime import Runtime
+from shared.settling import put_aside
+from shared.wiring import Stream
+
+
+async def deliver_batch(
+    runtime: Runtime,
+    stream: Stream,
+    records: Sequence[Record],
+    handler: Callable[..., Awaitable[Any]],
+    retry: Parked | None,
+) -> None:
+    """Handle many records in one transaction; where one of them fails, the halves are tried alone, down to that one.
+
+    Raises:
+        one of TRANSIENT: the records that are not yet behind the position must come again.
+    """
+    started = perf_counter()
+    try:
+        await _handle_batch(runtime, stream, records, handler, retry)
+    except TRANSIENT:
+        raise
+    except Exception as error:  # noqa: BLE001 # whatever is wrong with one record must not stop the others
+        if len(records) > 1:
+            middle = len(records) // 2
+            await deliver_batch(runtime, stream, records[:middle], handler, None)
+            await deliver_batch(runtime, stream, records[middle:], handler, None)
+        else:
+            await put_aside(runtime, stream, records[0], error, retry, key=records[0].topic.encode())
+        return
+    runtime.metrics.handled.labels(consumer=stream.consumer, outcome="handled").inc(len(records))
+    runtime.metrics.handling_seconds.labels(consumer=stream.consumer).observe(perf_counter() - started)
+    structlog.get_logger().info(
+        "handled",
+        consumer=stream.consumer,
+        records=len(records),
+        ms=round((perf_counter() - started) * 1000, 1),
+    )
+
+
+async def _handle_batch(
+    runtime: Runtime,
+    stream: Stream,
+    records: Sequence[Record],
+    handler: Callable[..., Awaitable[Any]],
+    retry: Parked | None,
+) -> None:
+    async with connect(runtime.pool) as tx:
+        async with tx.transaction():
+            if retry is None:
+                batch = await inbox.take_batch(tx, stream.consumer, records)
+                batch = await _leave_blocked(tx, stream, batch)
+            else:
+                batch = Batch(tuple(records), ())
+            if batch.fresh or batch.repeated:
+                now = await tx.fetchval("SELECT clock_timestamp()")
+                cause = records[0].inbox_id
+                publish = runtime.publisher(tx, cause=cause, correlation=cause, now=now)
+                crash("before_business")
+                await handler(tx=tx, publish=publish, batch=batch)
+                crash("after_business")
+            if retry is not None:
+                await parked.done(tx, retry.id)
+            await inbox.move_position(tx, stream.consumer, records)
+            crash("before_commit")
+        crash("after_commit")
+
+
+async def _leave_blocked(tx: asyncpg.Connection, stream: Stream, batch: Batch) -> Batch:
+    """Park what comes behind a parked record of its topic; return the rest."""
+    topics = {record.topic for record in (*batch.fresh, *batch.repeated)}
+    blocked = await parked.blocked_keys(tx, stream.consumer, [topic.encode() for topic in topics])
+    if not blocked:
+        return batch
+    for record in batch.fresh:
+        if record.topic.encode() in blocked:
+            key = record.topic.encode()
+            await parked.park(tx, stream.consumer, record, key=key, state="waiting", reason="behind another")
+    return Batch(
+        tuple(record for record in batch.fresh if record.topic.encode() not in blocked),
+        tuple(record for record in batch.repeated if record.topic.encode() not in blocked),
+    )
