@@ -15,6 +15,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 
+INITIAL_PASSWORDS = "initial passwords"
+"""What notification's key for sealed passwords is derived for."""
+
+
 def derive(secret: bytes, purpose: str, length: int) -> bytes:
     """Return `length` bytes that follow from the secret and the purpose (HKDF-SHA256), and tell nothing about either."""
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"linepool {purpose}".encode()).derive(

@@ -48,6 +48,8 @@ _TRANSIENT = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 -- as above
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- as above
+    # What the client says while it knows no leader for any of the partitions.
+    KafkaError._NOENT,  # noqa: SLF001 -- as above
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 

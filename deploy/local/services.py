@@ -18,6 +18,7 @@ from deploy.access.model import services
 from deploy.local.handles import StackError
 from deploy.local.process import end, free_port, launch, wait_until
 from deploy.local.stack import Stack
+from shared.sealing import INITIAL_PASSWORDS, private_key, public_key_b64
 
 SERVICES = tuple(service.name for service in services())
 MAIL_FROM = "linepool@linepool.invalid"
@@ -197,6 +198,10 @@ class Services:
             values["LINEPOOL_SMTP_HOST"] = self._stack.smtp_host
             values["LINEPOOL_SMTP_PORT"] = str(self._stack.smtp_port)
             values["LINEPOOL_MAIL_FROM"] = MAIL_FROM
+            values["LINEPOOL_SMTP_SECURITY"] = "none"
+        if name == "aggregation":
+            secret = bytes.fromhex(self._stack.secrets["notification"])
+            values["LINEPOOL_NOTIFICATION_PUBLIC_KEY"] = public_key_b64(private_key(secret, INITIAL_PASSWORDS))
         return values
 
     def _launch(self, name: str, extra: Mapping[str, str]) -> None:

@@ -1,1 +1,1 @@
-"""Bidding: takes what providers say, keeps it until the deadline, compares it, and records what the group selects."""
+"""Bidding: takes what providers say, compares it after the deadline, and records what the group selects."""

@@ -1,4 +1,4 @@
-"""Having the replies of opened boxes evaluated: in a worker process, outside any transaction, then recorded in one."""
+"""Having opened boxes evaluated: in a worker process, outside any transaction, then recorded in one."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ async def compare_replies(runtime: Runtime) -> None:
 
 @contextmanager
 def worker_process() -> Iterator[ProcessPoolExecutor]:
-    """Run a process that evaluates beside this one; it is started when first used, and never outlives this one."""
+    """Run a process that evaluates beside this one: it starts when first used, and never outlives this one."""
     worker = ProcessPoolExecutor(
         max_workers=1, mp_context=get_context("spawn"), initializer=leave_with_parent
     )

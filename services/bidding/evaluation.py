@@ -1,7 +1,7 @@
 """Evaluating a box's valid replies on the pinned usage: pure computing, made to run in a worker process.
 
-The comparison is a JSON document: what `linepool.rating` finds out, and beside it which provider gave each reply and how it answers
-the billing preferences.
+The comparison is a JSON document: what `linepool.rating` finds out, and beside it which provider gave each reply
+and how it answers the billing preferences.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ LARGEST_AMOUNT = Decimal("999999999999.99")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be evaluated. `usage` are bodies of `UsageLinesReported`, all parts of the pinned reports."""
+    """What is to be evaluated. `usage` are bodies of `UsageLinesReported`: every part of the pinned reports."""
 
     purchase_id: UUID
     request_version: int
@@ -52,7 +52,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The outcome. `charged` is over the same term; `disqualified` are replies that cannot be compared, and why."""
+    """The outcome. `charged` is over the same term; `disqualified` cannot be compared, each with its reason."""
 
     document: bytes
     charged: Decimal

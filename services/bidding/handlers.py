@@ -85,7 +85,7 @@ async def select_reply(
     if await award_store.is_obeyed(tx, publish.cause):
         return None
     group = await usage_store.group(tx, command.purchase_id)
-    if refused := orders.may_order(actor.person_id, group and group.coordinator_id):
+    if refused := orders.may_order(actor.person_id, group.coordinator_id if group else None):
         return refused
     selected = orders.select(
         command,
@@ -157,7 +157,7 @@ async def _answered_terms(
     if await award_store.is_obeyed(tx, publish.cause):
         return None
     group = await usage_store.group(tx, command.purchase_id)
-    if refused := orders.may_order(actor.person_id, group and group.coordinator_id):
+    if refused := orders.may_order(actor.person_id, group.coordinator_id if group else None):
         return refused
     return orders.answer_terms(
         command,

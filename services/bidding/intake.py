@@ -1,11 +1,11 @@
-"""Taking what providers said: load what matters, judge, save, and make the notices. A fixed number of statements for any batch."""
+"""Taking what providers said: load what matters, judge, save, answer. A batch of any size takes ten statements."""
 
 from collections.abc import Container, Sequence
 from uuid import UUID
 
 import asyncpg
 
-from services.bidding.domain.intake import REUSED, Answered, Arrival, Desk, Judgement, judge
+from services.bidding.domain.intake import REUSED, Answered, Arrival, Desk, Judgement, Revision, judge
 from services.bidding.store import boxes as box_store
 from services.bidding.store import intake as store
 from shared.envelope import derived_id
@@ -18,29 +18,20 @@ async def take(
     tx: asyncpg.Connection,
     publish: Publisher,
     arrivals: Sequence[Arrival],
-    *,
-    final: Container[UUID] = frozenset(),
 ) -> None:
     """Take new messages, and answer repeated ones as before; in the order of each provider's topic.
 
-    A message that is held gets its answer later. `final`: see `judge`.
+    A message that is held gets its answer later.
     """
     terms_among = any(isinstance(one.word, TermsProposed) for one in arrivals)
     senders = {(one.purchase_id, one.provider_id) for one in arrivals if one.purchase_id is not None}
     ids = {one.id for one in arrivals}
     boxes = await box_store.lock_boxes(tx, [purchase for purchase, _ in senders], exclusively=terms_among)
-    # What is held is read before what was answered: in between a message may go from the one to the other, never back.
+    # Held before answered: in between a message may go from the one to the other, never back.
     held = await store.held(tx, ids, senders)
     known = await store.answered(tx, ids)
     new, notices = _sort_out(arrivals, held.sha256_by_id, known)
-    revisions, highest = await store.revisions(
-        tx,
-        {
-            (one.word.purchase_id, one.provider_id, one.word.revision)
-            for one in new
-            if isinstance(one.word, ReplySubmitted)
-        },
-    )
+    revisions, highest = await store.revisions(tx, _revisions_of(new))
     awards = await store.standing_awards(tx, list(boxes)) if terms_among else {}
     judgements = judge(new, Desk(boxes, held.senders, revisions, highest, awards))
     answers = await _save(tx, judgements)
@@ -59,14 +50,7 @@ async def judge_held(
     # Another worker may have judged some of them while this one waited for the locks.
     still_held = (await store.held(tx, [one.id for one in arrivals], [])).sha256_by_id
     arrivals = [one for one in arrivals if one.id in still_held]
-    revisions, highest = await store.revisions(
-        tx,
-        {
-            (one.word.purchase_id, one.provider_id, one.word.revision)
-            for one in arrivals
-            if isinstance(one.word, ReplySubmitted)
-        },
-    )
+    revisions, highest = await store.revisions(tx, _revisions_of(arrivals))
     awards = await store.standing_awards(tx, list(boxes))
     desk = Desk(boxes, replies=revisions, highest=highest, awards=awards)
     judgements = [one for one in judge(arrivals, desk, final=final) if one.answer is not None]
@@ -82,7 +66,7 @@ def _sort_out(
 ) -> tuple[list[Arrival], list[Outgoing]]:
     """Return the messages to judge, and the notices of those that came before.
 
-    The same bytes again get the same notice again; one that is held, or comes twice in this batch, gets it once.
+    The same bytes again get the same notice again; what is held, or comes twice in this batch, gets it once.
     """
     new: dict[UUID, Arrival] = {}
     again: dict[UUID, Outgoing] = {}
@@ -98,6 +82,14 @@ def _sort_out(
         elif before is not None:
             again[arrival.id] = Outgoing(before.notice(), arrival.id, arrival.provider_id)
     return list(new.values()), list(again.values())
+
+
+def _revisions_of(arrivals: Sequence[Arrival]) -> set[Revision]:
+    return {
+        (one.word.purchase_id, one.provider_id, one.word.revision)
+        for one in arrivals
+        if isinstance(one.word, ReplySubmitted)
+    }
 
 
 async def _save(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> list[Answered]:

@@ -1,4 +1,4 @@
-"""What bidding does when nothing arrives: judge what was held, close and open boxes, have their replies evaluated.
+"""What bidding does when nothing arrives: judge what was held, close boxes, and open them.
 
 Each step looks at the tables, decides in one transaction, and may be repeated or interrupted anywhere.
 """
@@ -53,7 +53,7 @@ async def tend_boxes(runtime: Runtime) -> None:
 
 
 async def judge_held_messages(runtime: Runtime) -> int:
-    """Set checkpoints for what was held since, and judge all that can be judged; return how many got their answer."""
+    """Set a checkpoint for what was held since, and judge what can be judged; return how many were answered."""
     if not await intake_store.has_any_held(runtime.pool):
         return 0
     await _set_checkpoint(runtime)
@@ -75,13 +75,13 @@ async def judge_held_messages(runtime: Runtime) -> int:
 
 
 async def _set_checkpoint(runtime: Runtime) -> None:
-    """Note where rfp.events ends now for what was held before now: its facts about their purchases lie before that."""
+    """Note where rfp.events ends now: what it knew of purchases when a message was held lies before that."""
     newest = await intake_store.newest_unchecked(runtime.pool)
     if newest is None:
         return
     ends = await _ends(runtime, ["rfp.events"])
     if ends is not None:
-        async with runtime.pool.acquire() as tx, tx.transaction():
+        async with runtime.decide("checkpoint", newest) as (tx, _):
             await intake_store.set_checkpoint(tx, newest, ends)
 
 
@@ -105,7 +105,7 @@ async def _note_closing_ends(runtime: Runtime, box: Box) -> bool:
     if ends is None:
         runtime.metrics.alarm("replies_end_unknown", purchase=box.purchase_id)
         return False
-    async with runtime.pool.acquire() as tx, tx.transaction():
+    async with runtime.decide("closing ends", box.purchase_id) as (tx, _):
         locked = await box_store.lock_box(tx, box.purchase_id)
         if locked.stage != "closing" or locked.request != box.request:
             return False
@@ -118,7 +118,7 @@ async def _open_if_all_is_taken(runtime: Runtime, seen: Box) -> bool:
     if request is None:
         return False
     async with runtime.decide("open", purchase_id, request.version) as (tx, publish):
-        # Every intake that has put something into this box holds it until its commit: so all of it is seen from here on.
+        # Whoever puts something into this box holds it until the commit: so all of it is seen from here on.
         box = await box_store.lock_box(tx, purchase_id)
         if box.stage != "closing" or box.request != request or box.closing_ends is None:
             return False
@@ -181,7 +181,7 @@ async def _ends(runtime: Runtime, topics: list[str]) -> dict[Place, int] | None:
     ends: dict[Place, int] = {}
     for topic in topics:
         found: dict[TopicPartition, int] = await runtime.end_offsets(topic)
-        # A topic without partitions is one that the broker does not show, for now or at all: that says nothing about its end.
+        # A topic without partitions is one that the broker does not show: that says nothing about its end.
         if not found:
             log.warning("no end known", stream=topic if topic == "rfp.events" else "replies")
             return None

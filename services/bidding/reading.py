@@ -1,4 +1,4 @@
-"""Reading what a provider sent: hostile until proven otherwise. Nothing in a record can make this fail or take long."""
+"""Reading what a provider sent, hostile until proven otherwise: nothing in it makes this fail or take long."""
 
 import re
 

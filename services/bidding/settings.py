@@ -11,6 +11,6 @@ class Settings(ServiceSettings):
     """Read from variables with the prefix `LINEPOOL_`."""
 
     skew_allowance_s: Annotated[float, Field(ge=0)] = 2.0
-    """How far the brokers' clocks may be from the database's: a box stays shut that long after its deadline."""
+    """How far the brokers' clocks may be from the database's: so long a box stays shut after its deadline."""
     job_pause_s: Annotated[float, Field(gt=0)] = 1.0
     """How often boxes are looked at when nothing wakes the service."""

@@ -121,7 +121,7 @@ async def _open_what_is_ready(tx: Tx, publish: Publisher, purchase_id: UUID) -> 
             await _open(tx, publish, gate, request, verdict, said)
 
 
-async def _open(  # noqa: PLR0917 # one decision with all that it rests on
+async def _open(
     tx: Tx, publish: Publisher, gate: Gate, request: Request, ready: Ready, said: Said | None
 ) -> None:
     suspended = await ledger.lock_providers(tx, request.provider_ids)

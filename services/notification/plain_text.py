@@ -10,7 +10,8 @@ def one_line(text: str) -> str:
     """Return the text on one line, without control characters and marks of reading direction."""
     spaced = (" " if unicodedata.category(one) in _SPACES else one for one in text)
     plain = (one for one in spaced if one in _JOINERS or unicodedata.category(one) not in _INVISIBLE)
-    return " ".join("".join(plain).split())
+    # In a header, =?...?= spells any characters, line breaks among them, and would be read as them.
+    return " ".join("".join(plain).split()).replace("=?", "= ?")
 
 
 _SPACES = {"Cc", "Zl", "Zp", "Zs"}

@@ -213,7 +213,7 @@ class Notice(AboutPurchase):
 
 
 class ReceiptIssued(Notice):
-    """The provider's message was taken. A reply counts from its receipt on, not from Kafka's acknowledgement."""
+    """The provider's message was taken. A reply counts by its receipt, not by Kafka's acknowledgement."""
 
     message_id: str
     """The `ce_id` that the provider gave."""

@@ -1,4 +1,4 @@
-"""What providers say, on their own topic `replies.<provider id>`. Who said it is the topic, never the payload."""
+"""What providers say, on their own topic `replies.<provider id>`. The topic says who, never the payload."""
 
 from typing import Annotated, ClassVar, Literal, Self
 

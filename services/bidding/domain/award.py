@@ -1,4 +1,4 @@
-"""What the group may order once its replies are compared: select one, accept or reject the selected provider's terms."""
+"""What the group may order once its replies are compared: select one, accept or reject its terms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,12 +55,8 @@ def select(
     command: SelectReply, box: Box, ranked: Sequence[RankedReply], awards: Sequence[Award]
 ) -> ProviderSelected | Refusal | NotYet:
     """Select one of the compared replies, if none is selected."""
-    if box.stage == "cancelled":
-        return Refusal("cancelled", "The purchase was called off.")
-    if box.stage != "compared":
-        return NotYet("not_compared", "The replies are not compared yet.")
-    if any(award.standing for award in awards):
-        return Refusal("already_selected", "Another reply is selected.")
+    if refused := _refused_before_looking(box, awards):
+        return refused
     selected = next((one for one in ranked if one.reply_id == command.reply_id), None)
     others = [one for one in ranked if one.reply_id != command.reply_id]
     if selected is None:
@@ -88,6 +84,16 @@ def select(
     )
 
 
+def _refused_before_looking(box: Box, awards: Sequence[Award]) -> Refusal | NotYet | None:
+    if box.stage == "cancelled":
+        return Refusal("cancelled", "The purchase was called off.")
+    if box.stage != "compared":
+        return NotYet("not_compared", "The replies are not compared yet.")
+    if any(award.standing for award in awards):
+        return Refusal("already_selected", "Another reply is selected.")
+    return None
+
+
 @dataclass(frozen=True)
 class Agreed:
     """The terms that an answer is about, and the award that they are for."""
@@ -99,7 +105,7 @@ class Agreed:
 def answer_terms(
     command: AcceptTerms | RejectTerms, box: Box, awards: Sequence[Award], terms: Sequence[Terms]
 ) -> Agreed | Refusal:
-    """Find the terms that the order cites: those that lie before the group, of the award that stands, by their hash."""
+    """Find the terms that the order cites by their hash: those of the standing award that await an answer."""
     if box.stage == "cancelled":
         return Refusal("cancelled", "The purchase was called off.")
     award = next((one for one in awards if one.standing), None)

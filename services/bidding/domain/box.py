@@ -1,7 +1,7 @@
-"""What bidding decides about a box: its stages, what may be put in, and what is valid when it is opened. No I/O, no clock."""
+"""What bidding decides about a box: its stages, when it may be closed, and what is valid when it is opened."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Box:
-    """Where the replies of one purchase lie, as the facts that have arrived make it; the stage follows from them."""
+    """Where the replies of one purchase lie, as the facts made it; the stage follows from them."""
 
     purchase_id: UUID
     request: Request | None = None
@@ -117,7 +117,7 @@ def is_passed(ends: Mapping[Place, int], positions: Mapping[Place, int]) -> bool
 
 
 def may_read_ends(box: Box, now: datetime, *, skew: timedelta | None, allowance: timedelta) -> NotYet | None:
-    """Whether nothing in time can be appended any more, by any clock within the allowance of ours; if not, why."""
+    """Whether no clock within the allowance of ours can append in time any more; if not, why."""
     if box.request is None or box.stage != "closing":
         return NotYet("not_closing", "The box is not to be closed.")
     if skew is None:
@@ -152,14 +152,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Opening:
-    """All that comes out of a box: every reply once, sorted by provider and falling revision, and who only declined."""
+    """All that comes out of a box: each reply, by provider and falling revision, and who only declined."""
 
     standings: tuple[Standing, ...]
     declined: tuple[str, ...]
 
     @property
     def listed(self) -> tuple[Standing, ...]:
-        """Those that the event names: all that were not replaced, then the newest others while there is room."""
+        """What the event names: all that were not replaced, then the newest others while there is room."""
         first = [one for one in self.standings if one.standing != "replaced"]
         others = [one for one in self.standings if one.standing == "replaced"]
         others.sort(key=lambda one: (one.reply.appended_at, one.reply.reply_id), reverse=True)
@@ -183,7 +183,7 @@ def open_box(request: Request, replies: Iterable[StoredReply], declined: Iterabl
 
 
 def reasons_against(request: Request, reply: StoredReply) -> list[str]:
-    """Return why the reply is no answer to this request, as sentences without their subject; none where it is one."""
+    """Return why the reply is no answer to this request, as sentences without subject; none where it is one."""
     offer = reply.offer
     reasons: list[str] = []
     if reply.request_version != request.version:
@@ -208,7 +208,7 @@ def reasons_against(request: Request, reply: StoredReply) -> list[str]:
 
 
 def tariff_of(offer: Offer) -> Tariff:
-    """Return the offer as it is rated. Its tiers begin at volume 0, so the first is the price below all others."""
+    """Return the offer as it is rated. Its tiers begin at volume 0: the first is the price below all others."""
     components: list[Recurring | OneTime | UsagePrice] = []
     for part in offer.components:
         if isinstance(part, RecurringPrice):

@@ -38,7 +38,7 @@ Answer = Receipt | Rejection
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message of a provider, as far as it could be read; `id` is its id in the inbox, and its reply's id if it is one."""
+    """A message of a provider, as far as it could be read; `id` is its inbox id, and its reply's id if it is one."""
 
     id: UUID
     provider_id: str
@@ -58,7 +58,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Answered:
-    """A message and its answer, as both are kept: its notice is made from nothing else, so a repeated one is the same."""
+    """A message and its answer, as both are kept: a notice is made of nothing else, so a repeated one is equal."""
 
     id: UUID
     provider_id: str
@@ -138,7 +138,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What becomes of one message: its answer, or None while it is held; and whether it adds something to its purchase."""
+    """What becomes of one message: its answer, or None while it is held; and what it adds to its purchase."""
 
     arrival: Arrival
     answer: Answer | None
@@ -163,9 +163,9 @@ def judge(
 ) -> list[Judgement]:
     """Judge messages in the order in which each provider's topic has them.
 
-    A message whose sender is not on a list that is known here is held, because the list may still come; so is whatever the sender
-    says about that purchase afterwards. `final` are the messages for which it can no longer come: they are rejected, with
-    the same words whether the purchase does not exist or the sender is not on its list.
+    A message whose sender is on no list that is known here is held, because the list may still come; so is whatever
+    the sender says about that purchase afterwards. `final` are the messages for which it can no longer come: they are
+    rejected, with the same words whether the purchase does not exist or the sender is not on its list.
     """
     judged = _Judging(desk)
     return [judged.one(arrival, final) for arrival in arrivals]
@@ -194,15 +194,19 @@ class _Judging:
             return Judgement(arrival, None)
         if sender in self.held or sender in self.desk.waiting:
             return Judgement(arrival, None)
+        return self._from_listed(arrival, word, box, box.request.deadline)
+
+    def _from_listed(self, arrival: Arrival, word: ProviderWord, box: Box, deadline: datetime) -> Judgement:
         if box.stage == "cancelled":
             return Judgement(arrival, CANCELLED)
         if isinstance(word, TermsProposed):
             return self._terms(arrival, word)
-        if not is_in_time(arrival.appended_at, box.request.deadline) or box.opened_at is not None:
+        # An opened box takes nothing more, not even should a clock have gone backwards.
+        if not is_in_time(arrival.appended_at, deadline) or box.opened_at is not None:
             return Judgement(arrival, LATE)
         if isinstance(word, InvitationDeclined):
             return Judgement(arrival, Receipt(), "decline")
-        return self._reply(arrival, word, sender)
+        return self._reply(arrival, word, (word.purchase_id, arrival.provider_id))
 
     def _reply(self, arrival: Arrival, word: ReplySubmitted, sender: Sender) -> Judgement:
         revision = (*sender, word.revision)

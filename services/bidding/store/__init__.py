@@ -1,1 +1,1 @@
-"""Every SQL statement of the bidding service, inside transactions of others: `boxes`, `intake`, `usage` and `awards`."""
+"""Every SQL statement of the bidding service: `boxes`, `intake`, `usage` and `awards`."""

@@ -12,7 +12,10 @@ Connection = asyncpg.Connection
 async def ranked_replies(tx: Connection, purchase_id: UUID) -> list[RankedReply]:
     """Return the compared replies by rank."""
     rows = await tx.fetch(
-        "SELECT id AS reply_id, provider_id, rank FROM replies WHERE purchase_id = $1 AND rank IS NOT NULL ORDER BY rank",
+        """
+        SELECT id AS reply_id, provider_id, rank FROM replies
+        WHERE purchase_id = $1 AND rank IS NOT NULL ORDER BY rank
+        """,
         purchase_id,
     )
     return [RankedReply(**row) for row in rows]
@@ -31,7 +34,8 @@ async def is_obeyed(tx: Connection, cause_id: UUID) -> bool:
     """Whether this command made an award or answered terms already."""
     obeyed: bool = await tx.fetchval(
         """
-        SELECT EXISTS (SELECT FROM awards WHERE cause_id = $1) OR EXISTS (SELECT FROM terms WHERE answered_by = $1)
+        SELECT EXISTS (SELECT FROM awards WHERE cause_id = $1)
+            OR EXISTS (SELECT FROM terms WHERE answered_by = $1)
         """,
         cause_id,
     )
@@ -43,7 +47,9 @@ async def add_award(
 ) -> None:
     """Note an award that stands."""
     await tx.execute(
-        "INSERT INTO awards (purchase_id, number, provider_id, reply_id, cause_id) VALUES ($1, $2, $3, $4, $5)",
+        """
+        INSERT INTO awards (purchase_id, number, provider_id, reply_id, cause_id) VALUES ($1, $2, $3, $4, $5)
+        """,
         purchase_id,
         number,
         provider_id,

@@ -24,7 +24,7 @@ async def lock_box(tx: Connection, purchase_id: UUID) -> Box:
 
 
 async def lock_boxes(tx: Connection, purchase_ids: Iterable[UUID], *, exclusively: bool) -> dict[UUID, Box]:
-    """Lock the boxes that exist, in the order of their ids; shared with others that only put something in, or not."""
+    """Lock the boxes that exist, in the order of their ids; shared by those that only put something in."""
     rows = await tx.fetch(
         f"""
         SELECT * FROM boxes WHERE purchase_id = ANY($1::uuid[]) ORDER BY purchase_id
@@ -40,9 +40,10 @@ async def save_box(tx: Connection, box: Box) -> None:
     request = box.request
     await tx.execute(
         """
-        UPDATE boxes SET stage = $2, request_version = $3, deadline = $4, provider_ids = $5, services = $6, currency = $7,
-            tax_basis = $8, contract_months = $9, usage_digest = $10, issued_by = $11, deadline_passed_by = $12,
-            cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16, last_version = $17
+        UPDATE boxes SET stage = $2, request_version = $3, deadline = $4, provider_ids = $5, services = $6,
+            currency = $7, tax_basis = $8, contract_months = $9, usage_digest = $10, issued_by = $11,
+            deadline_passed_by = $12, cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16,
+            last_version = $17
         WHERE purchase_id = $1
         """,
         box.purchase_id,
@@ -90,7 +91,7 @@ async def positions(
 
 
 async def parked_keys(connection: Connection | asyncpg.Pool, consumer: str) -> set[bytes]:
-    """Return the keys of which this consumer has put messages aside: it has passed them without taking them."""
+    """Return the keys of which this consumer has put messages aside: passed, but not taken."""
     rows = await connection.fetch("SELECT DISTINCT key FROM parked WHERE consumer = $1", consumer)
     return {row["key"] for row in rows}
 
@@ -134,7 +135,8 @@ async def save_opening(tx: Connection, opening: Opening) -> None:
     await tx.execute(
         """
         UPDATE replies SET standing = new.standing, reason = new.reason
-        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, standing, reason) WHERE replies.id = new.id
+        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, standing, reason)
+        WHERE replies.id = new.id
         """,
         [one.reply.reply_id for one in opening.standings],
         [one.standing for one in opening.standings],
@@ -155,7 +157,10 @@ async def save_ranks(
         [reason for _, reason in invalid],
     )
     await tx.execute(
-        "UPDATE replies SET rank = new.rank FROM unnest($1::uuid[], $2::int[]) AS new (id, rank) WHERE replies.id = new.id",
+        """
+        UPDATE replies SET rank = new.rank FROM unnest($1::uuid[], $2::int[]) AS new (id, rank)
+        WHERE replies.id = new.id
+        """,
         [reply_id for reply_id, _ in ranks],
         [rank for _, rank in ranks],
     )
@@ -171,7 +176,7 @@ def read_ends(stored: str) -> dict[Place, int]:
     return {(topic, partition): end for topic, partition, end in json.loads(stored)}
 
 
-def _box(row: Mapping[str, Any]) -> Box:
+def _box(row: Any) -> Box:
     request = None
     if row["request_version"] is not None:
         request = Request(

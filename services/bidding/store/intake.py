@@ -27,7 +27,7 @@ Connection = asyncpg.Connection
 
 @dataclass(frozen=True)
 class Held:
-    """What is held that concerns some messages: the hash under each of their ids, and which of their senders are waiting."""
+    """What is held that concerns some messages: the hash under each id, and which senders are waiting."""
 
     sha256_by_id: dict[UUID, str]
     senders: set[Sender]
@@ -52,10 +52,12 @@ async def held(tx: Connection, ids: Collection[UUID], senders: Collection[Sender
     """Return what is held under these ids or of these senders."""
     rows = await tx.fetch(
         """
-        SELECT id, sha256, NULL::uuid AS purchase_id, NULL AS provider_id FROM held_messages WHERE id = ANY($1::uuid[])
+        SELECT id, sha256, NULL::uuid AS purchase_id, NULL AS provider_id FROM held_messages
+        WHERE id = ANY($1::uuid[])
         UNION ALL
-        SELECT DISTINCT NULL::uuid, NULL, purchase_id, provider_id FROM held_messages
-        JOIN unnest($2::uuid[], $3::text[]) AS sender (purchase_id, provider_id) USING (purchase_id, provider_id)
+        SELECT DISTINCT NULL::uuid, NULL, purchase_id, provider_id
+        FROM held_messages JOIN unnest($2::uuid[], $3::text[]) AS sender (purchase_id, provider_id)
+            USING (purchase_id, provider_id)
         """,
         list(ids),
         [purchase_id for purchase_id, _ in senders],
@@ -133,10 +135,13 @@ async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
     given = [one.answer for one in answers]
     await tx.execute(
         """
-        INSERT INTO provider_messages
-            (id, provider_id, purchase_id, type, message_id, sha256, appended_at, outcome, reply_id, reason, detail)
-        SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-            $8::text[], $9::uuid[], $10::text[], $11::text[])
+        INSERT INTO provider_messages (
+            id, provider_id, purchase_id, type, message_id, sha256, appended_at, outcome, reply_id, reason, detail
+        )
+        SELECT * FROM unnest(
+            $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[],
+            $9::uuid[], $10::text[], $11::text[]
+        )
         """,
         [one.id for one in answers],
         [one.provider_id for one in answers],
@@ -156,9 +161,12 @@ async def add_replies(tx: Connection, replies: Sequence[tuple[Arrival, ReplySubm
     """Put replies into their boxes."""
     await tx.execute(
         """
-        INSERT INTO replies (id, purchase_id, provider_id, request_version, revision, appended_at, sha256, body)
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::int[], $6::timestamptz[], $7::text[],
-            $8::bytea[])
+        INSERT INTO replies (
+            id, purchase_id, provider_id, request_version, revision, appended_at, sha256, body
+        )
+        SELECT * FROM unnest(
+            $1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::int[], $6::timestamptz[], $7::text[], $8::bytea[]
+        )
         """,
         [arrival.id for arrival, _ in replies],
         [said.purchase_id for _, said in replies],
@@ -175,7 +183,8 @@ async def add_declines(tx: Connection, declines: Sequence[tuple[UUID, UUID, str]
     """Note (message, purchase, provider); a provider that declines again has declined once."""
     await tx.execute(
         """
-        INSERT INTO declines (id, purchase_id, provider_id) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])
+        INSERT INTO declines (id, purchase_id, provider_id)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])
         ON CONFLICT (purchase_id, provider_id) DO NOTHING
         """,
         [message for message, _, _ in declines],
@@ -200,8 +209,9 @@ async def hold(tx: Connection, arrivals: Sequence[Arrival]) -> None:
     await tx.execute(
         """
         INSERT INTO held_messages (id, purchase_id, provider_id, type, message_id, sha256, appended_at, body)
-        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-            $8::bytea[])
+        SELECT * FROM unnest(
+            $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[]
+        )
         ON CONFLICT (id) DO NOTHING
         """,
         [one.id for one in arrivals],
@@ -228,7 +238,8 @@ async def set_checkpoint(tx: Connection, newest: int, ends: dict[Place, int]) ->
     await tx.execute(
         """
         WITH made AS (INSERT INTO checkpoints (ends) VALUES ($2) RETURNING number)
-        UPDATE held_messages SET checkpoint = made.number FROM made WHERE checkpoint IS NULL AND held_messages.number <= $1
+        UPDATE held_messages SET checkpoint = made.number FROM made
+        WHERE checkpoint IS NULL AND held_messages.number <= $1
         """,
         newest,
         write_ends(ends),
@@ -267,7 +278,10 @@ async def release(tx: Connection, ids: Sequence[UUID]) -> None:
     """Take judged messages out of those held, and checkpoints that nothing waits for any more."""
     await tx.execute("DELETE FROM held_messages WHERE id = ANY($1::uuid[])", ids)
     await tx.execute(
-        "DELETE FROM checkpoints WHERE NOT EXISTS (SELECT FROM held_messages WHERE checkpoint = checkpoints.number)"
+        """
+        DELETE FROM checkpoints
+        WHERE NOT EXISTS (SELECT FROM held_messages WHERE checkpoint = checkpoints.number)
+        """
     )
 
 

@@ -24,7 +24,9 @@ async def add_group(tx: Connection, event: GroupAggregated, *, cause_id: UUID) -
     buyers = sorted(event.reports)
     await tx.execute(
         """
-        INSERT INTO groups (purchase_id, coordinator_id, buyer_ids, report_ids, period_months, usage_digest, cause_id)
+        INSERT INTO groups (
+            purchase_id, coordinator_id, buyer_ids, report_ids, period_months, usage_digest, cause_id
+        )
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
         """,
         event.purchase_id,
@@ -82,8 +84,8 @@ async def pinned_usage(connection: Connection | asyncpg.Pool, purchase_id: UUID)
     rows = await connection.fetch(
         """
         SELECT body FROM groups, unnest(buyer_ids, report_ids) AS pinned (buyer_id, report_id)
-        JOIN usage_parts AS p ON p.buyer_id = pinned.buyer_id AND p.report_id = pinned.report_id AND p.purchase_id = $1
-        WHERE groups.purchase_id = $1 ORDER BY p.buyer_id, p.part
+        JOIN usage_parts AS p USING (buyer_id, report_id)
+        WHERE groups.purchase_id = $1 AND p.purchase_id = $1 ORDER BY buyer_id, part
         """,
         purchase_id,
     )

@@ -1,0 +1,184 @@
+"""A purchase as the streams bring it to bidding: its facts, its usage, and what its providers say."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+from shared.documents import manifest_of
+from shared.envelope import Actor
+from shared.messages.aggregation import GroupAggregated, LineUsage, Period, ServiceUsage, UsageLinesReported
+from shared.messages.bidding import AcceptTerms, RejectTerms, SelectReply
+from shared.messages.providers import InvitationDeclined, Offer, ReplySubmitted, TermsProposed
+from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued, ServiceNeed
+from shared.usage_digest import usage_digest
+
+AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
+LISTED = (AIKO, BRIO, CORA)
+UNLISTED = "nobodynobody"
+JUST_BEFORE = timedelta(milliseconds=-1)
+
+
+def an_offer(price: str = "0.10", **changes: Any) -> Offer:
+    return Offer.model_validate_json(
+        Offer.model_validate(
+            {
+                "name": "Flat",
+                "currency": "EUR",
+                "tax_basis": "net",
+                "contract_months": 24,
+                "components": [{"kind": "usage", "service": "voice.day", "unit": "MIN", "price": price}],
+                "billing": "One UBL invoice a month.",
+                **changes,
+            }
+        ).model_dump_json()
+    )
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """Its deadline has passed already, so that nothing has to be waited for: append times are what counts."""
+
+    purchase_id: UUID = field(default_factory=uuid4)
+    coordinator: UUID = field(default_factory=uuid4)
+    deadline: datetime = field(
+        default_factory=lambda: datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    )
+    listed: tuple[str, ...] = LISTED
+    buyers: tuple[UUID, ...] = field(default_factory=lambda: (uuid4(), uuid4()))
+    minutes: Decimal = Decimal(100)
+
+    @property
+    def in_time(self) -> datetime:
+        return self.deadline + JUST_BEFORE
+
+    @property
+    def lines(self) -> dict[UUID, tuple[LineUsage, ...]]:
+        return {
+            buyer: tuple(
+                LineUsage(
+                    line_id=f"L{number}",
+                    services=(
+                        ServiceUsage(
+                            service="voice.day", quantity=self.minutes, unit="MIN", charged=Decimal("17.00")
+                        ),
+                    ),
+                    recurring_charged=Decimal("1.00"),
+                    contract_end=date(2030, 1, 1),
+                    exit_fee=Decimal("5.00"),
+                )
+                for number in range(2)
+            )
+            for buyer in self.buyers
+        }
+
+    @property
+    def usage_digest(self) -> str:
+        return usage_digest((buyer, line) for buyer, lines in self.lines.items() for line in lines)
+
+    @property
+    def usage(self) -> list[UsageLinesReported]:
+        """Two parts for each buyer."""
+        return [
+            UsageLinesReported(
+                purchase_id=self.purchase_id,
+                buyer_id=buyer,
+                report_id=UUID(int=buyer.int ^ 1),
+                part=part,
+                parts=2,
+                lines=lines[part - 1 : part],
+            )
+            for buyer, lines in self.lines.items()
+            for part in (1, 2)
+        ]
+
+    @property
+    def group(self) -> GroupAggregated:
+        return GroupAggregated(
+            purchase_id=self.purchase_id,
+            name="Northern schools",
+            currency="EUR",
+            tax_basis="net",
+            coordinator_id=self.coordinator,
+            buyer_ids=self.buyers,
+            reports={buyer: UUID(int=buyer.int ^ 1) for buyer in self.buyers},
+            period=Period(start=date(2026, 1, 1), end=date(2026, 1, 31), months=1),
+            lines=4,
+            usage_digest=self.usage_digest,
+            snapshot="a" * 64,
+        )
+
+    @property
+    def request(self) -> RequestIssued:
+        return RequestIssued(
+            purchase_id=self.purchase_id,
+            request_version=1,
+            title="Lines for the north",
+            content=manifest_of("request.json", b"{}"),
+            documents=(),
+            snapshot="a" * 64,
+            usage_digest=self.usage_digest,
+            provider_ids=self.listed,
+            services=(ServiceNeed(service="voice.day", unit="MIN", description="Calls by day"),),
+            deadline=self.deadline,
+            contract_months=24,
+            mode="transmit",
+            buyers_shown="named",
+            currency="EUR",
+            tax_basis="net",
+        )
+
+    @property
+    def deadline_passed(self) -> DeadlinePassed:
+        return DeadlinePassed(purchase_id=self.purchase_id, request_version=1, deadline=self.deadline)
+
+    @property
+    def cancelled(self) -> RequestCancelled:
+        return RequestCancelled(purchase_id=self.purchase_id, reason="No need any more.")
+
+    def reply(self, *, revision: int = 1, version: int = 1, offer: Offer | None = None) -> ReplySubmitted:
+        return ReplySubmitted(
+            purchase_id=self.purchase_id,
+            request_version=version,
+            revision=revision,
+            seal="none",
+            offer=offer or an_offer(),
+        )
+
+    def decline(self) -> InvitationDeclined:
+        return InvitationDeclined(
+            purchase_id=self.purchase_id, request_version=1, reason="No network in that region."
+        )
+
+    def terms(self, text: str = "Payment in 30 days.", *, award: int = 1) -> TermsProposed:
+        return TermsProposed(
+            purchase_id=self.purchase_id,
+            award=award,
+            title="Terms",
+            text=text,
+            terms_sha256=sha256(text.encode()).hexdigest(),
+        )
+
+    @property
+    def by_coordinator(self) -> Actor:
+        return Actor(person_id=self.coordinator, role="coordinator")
+
+    def select(self, reply_id: UUID) -> SelectReply:
+        return SelectReply(
+            purchase_id=self.purchase_id, reply_id=reply_id, reason_for_others="Another costs less."
+        )
+
+    def accept(self, text: str = "Payment in 30 days.") -> AcceptTerms:
+        return AcceptTerms(
+            purchase_id=self.purchase_id, award=1, terms_sha256=sha256(text.encode()).hexdigest()
+        )
+
+    def reject(self, text: str = "Payment in 30 days.") -> RejectTerms:
+        return RejectTerms(
+            purchase_id=self.purchase_id,
+            award=1,
+            terms_sha256=sha256(text.encode()).hexdigest(),
+            reason="Too short.",
+        )
