@@ -69,7 +69,7 @@ def apply_access(
     everyone = principals()
     logins = [Login(prefix + principal.name, passwords[principal.name]) for principal in everyone]
     rules = [rule for principal in everyone for rule in acls_of(principal, prefix)]
-    _apply(admin_client(bootstrap, admin_login, ca_file), topics(prefix), logins, rules)
+    _apply(lambda: admin_client(bootstrap, admin_login, ca_file), topics(prefix), logins, rules)
 
 
 def add_provider(
@@ -99,7 +99,7 @@ def add_providers(
     """Do what `add_provider` does for many at once (`passwords` by id); the logins come in the same order."""
     logins = tuple(Login(prefix + provider(pid).name, password) for pid, password in passwords.items())
     _apply(
-        admin_client(bootstrap, admin_login, ca_file),
+        lambda: admin_client(bootstrap, admin_login, ca_file),
         [topic for pid in passwords for topic in provider_topics(pid, prefix)],
         logins,
         [rule for pid in passwords for rule in provider_acls(pid, prefix)],
@@ -108,13 +108,17 @@ def add_providers(
 
 
 def _apply(
-    admin: AdminClient, wanted: Sequence[Topic], logins: Sequence[Login], rules: Iterable[AclRule]
+    connect: Callable[[], AdminClient],
+    wanted: Sequence[Topic],
+    logins: Sequence[Login],
+    rules: Iterable[AclRule],
 ) -> None:
+    admin = connect()
     # Rules first: a topic is never there before the rules about it.
     _patiently(lambda: _results(admin.create_acls([_binding(rule) for rule in rules])))
     _patiently(lambda: _results(admin.alter_user_scram_credentials([_credential(login) for login in logins])))
     _patiently(lambda: _create_topics(admin, wanted))
-    _wait_for_topics(admin, wanted)
+    _wait_for_topics(connect, wanted)
     _wait_for_users(admin, logins)
 
 
@@ -141,14 +145,15 @@ def _corrected(topic: Topic) -> ConfigResource:
     return ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
 
 
-def _wait_for_topics(admin: AdminClient, wanted: Sequence[Topic]) -> None:
+def _wait_for_topics(connect: Callable[[], AdminClient], wanted: Sequence[Topic]) -> None:
     latest: OffsetSpec = OffsetSpec.latest()
     offsets = {TopicPartition(topic.name, n): latest for topic in wanted for n in range(topic.partitions)}
 
     def visible() -> bool:
-        # Metadata names a topic before its partitions can be used: their leaders are asked.
+        # Metadata names a topic before its partitions can be used: their leaders are asked. By a new client
+        # each time, because one that has once heard of a partition without a leader remembers that for long.
         try:
-            _results(admin.list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
+            _results(connect().list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
         except KafkaException as error:
             if _code(error) in _TRANSIENT:
                 return False

@@ -100,7 +100,9 @@ class Journal:
                             return found
                     await self._growth(seen)
         except TimeoutError:
-            raise TimeoutError(f"{what or 'what was waited for'} did not come within {within:.0f} s") from None
+            raise TimeoutError(
+                f"{what or 'what was waited for'} did not come within {within:.0f} s"
+            ) from None
 
     async def wait_until(self, condition: Callable[[], bool], *, within: float, what: str = "") -> None:
         """Wait until a condition on what was read holds. Raises as `wait_for`."""
@@ -109,7 +111,9 @@ class Journal:
                 while not condition():
                     await self._growth(len(self.entries))
         except TimeoutError:
-            raise TimeoutError(f"{what or 'what was waited for'} did not hold within {within:.0f} s") from None
+            raise TimeoutError(
+                f"{what or 'what was waited for'} did not hold within {within:.0f} s"
+            ) from None
 
     def all_of(self, type_: type[M], about: UUID | str | None = None) -> list[M]:
         """Return every message of this type (about this subject) read so far."""
@@ -232,6 +236,4 @@ async def read_all(connection: Connection, topics: Iterable[str], *, within: flo
     """Return what the topics hold now, from their beginning to their end. Raises as `open_journal`."""
     async with open_journal(connection, topics) as journal:
         await journal.catch_up(within=within)
-        # The last records may have been fetched but not handed over yet.
-        await journal.settle()
         return journal.entries

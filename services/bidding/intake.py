@@ -14,11 +14,7 @@ from shared.messages.providers import ReplySubmitted, TermsProposed
 from shared.outbox import Outgoing, Publisher
 
 
-async def take(
-    tx: asyncpg.Connection,
-    publish: Publisher,
-    arrivals: Sequence[Arrival],
-) -> None:
+async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Arrival]) -> None:
     """Take new messages, and answer repeated ones as before; in the order of each provider's topic.
 
     A message that is held gets its answer later.
@@ -43,13 +39,10 @@ async def take(
 async def judge_held(
     tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Arrival], *, final: Container[UUID]
 ) -> int:
-    """Judge messages that were held, in their order; return how many got their answer."""
+    """Judge messages that are held, and locked, in their order; return how many got their answer."""
     boxes = await box_store.lock_boxes(
         tx, [one.purchase_id for one in arrivals if one.purchase_id], exclusively=True
     )
-    # Another worker may have judged some of them while this one waited for the locks.
-    still_held = (await store.held(tx, [one.id for one in arrivals], [])).sha256_by_id
-    arrivals = [one for one in arrivals if one.id in still_held]
     revisions, highest = await store.revisions(tx, _revisions_of(arrivals))
     awards = await store.standing_awards(tx, list(boxes))
     desk = Desk(boxes, replies=revisions, highest=highest, awards=awards)

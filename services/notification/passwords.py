@@ -7,7 +7,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from shared import sealing
 
 
-
 def sealing_key(secret: bytes) -> X25519PrivateKey:
     """Return the key that initial passwords are sealed for, derived from this service's secret."""
     return sealing.private_key(secret, sealing.INITIAL_PASSWORDS)

@@ -28,8 +28,8 @@ def request_content(
 ) -> bytes:
     """Return the content as canonical JSON: what is asked for, by whom, their totals, and how a reply must look.
 
-    With `pseudonymous` a buyer has only a label; labels count the buyers in the order of their ids, so that the winner, who learns
-    the ids with the award, can tell them.
+    With `pseudonymous` a buyer has only a label. Labels count the buyers in the order of their ids, so that the winner, who
+    learns the ids with the award, can tell them.
     """
     labels = _labels(members)
     content: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""How the officer's findings become a qualification: findings wait until the group is known, then each is judged once, in order."""
+"""How the officer's findings become a qualification: they wait until the group is known, and are judged once, in order."""
 
 import asyncpg
 

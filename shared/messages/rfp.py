@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.messages.aggregation import TaxBasis
 from shared.messages.base import (
@@ -115,6 +115,8 @@ class AboutProvider(Message):
 
 class RegistrationCommand(AboutProvider):
     """An order of the operator about a provider."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
     stream: ClassVar[str] = "rfp.registrations"
     roles: ClassVar[frozenset[Role]] = frozenset({"operator"})

@@ -255,7 +255,7 @@ async def checkpoints(connection: asyncpg.Pool) -> dict[int, dict[Place, int]]:
 async def judgeable(
     tx: Connection, passed: Iterable[int], put_aside: Iterable[UUID], limit: int
 ) -> list[HeldMessage]:
-    """Return the first held messages whose sender is listed by now, or whose checkpoint is passed.
+    """Lock and return the first held messages whose sender is listed by now, or whose checkpoint is passed.
 
     Not those about purchases of which facts were put aside: their checkpoint says nothing.
     """
@@ -265,7 +265,7 @@ async def judgeable(
         FROM held_messages AS held LEFT JOIN boxes USING (purchase_id)
         WHERE provider_id = ANY (boxes.provider_ids)
             OR (checkpoint = ANY($1::bigint[]) AND held.purchase_id <> ALL($2::uuid[]))
-        ORDER BY held.number LIMIT $3
+        ORDER BY held.number LIMIT $3 FOR UPDATE OF held
         """,
         list(passed),
         list(put_aside),
@@ -297,5 +297,4 @@ async def has_held(tx: Connection, purchase_id: UUID, provider_ids: Iterable[str
 
 async def has_any_held(connection: asyncpg.Pool) -> bool:
     """Whether any message is held."""
-    any_: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM held_messages)")
-    return any_
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM held_messages)"))

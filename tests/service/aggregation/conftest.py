@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from services.aggregation.app import build
+from services.aggregation.settings import Settings
 from services.notification.passwords import public_key
 from shared.envelope import Actor
 from shared.messages import Message
@@ -33,9 +35,6 @@ JUNE = Period(start=date(2026, 6, 1), end=date(2026, 6, 30), months=1)
 
 @pytest.fixture
 async def aggregation(database: str, kafka: MemoryKafka) -> AsyncIterator[Running]:
-    from services.aggregation.app import build
-    from services.aggregation.settings import Settings
-
     own = {"postgres_dsn": database, "notification_public_key": public_key(NOTIFICATION_SECRET)}
     async with running(build(Settings(**{**TEST_SETTINGS, **own})), kafka) as service:
         yield service
@@ -58,6 +57,7 @@ class Conversation:
     """Says a group's orders; every order is given by the coordinator unless an actor is named."""
 
     kafka: MemoryKafka
+    service: Running
     purchase_id: UUID = field(default_factory=uuid4)
     coordinator: Actor = field(default_factory=lambda: Actor(person_id=uuid4(), role="coordinator"))
 
@@ -67,7 +67,9 @@ class Conversation:
         return id_
 
     def contact(self, person_id: UUID, name: str = "Ann Example") -> Contact:
-        return Contact(person_id=person_id, name=name, email=f"p{person_id.hex[:6]}@example.org", phone="+4930123456")
+        return Contact(
+            person_id=person_id, name=name, email=f"p{person_id.hex[:6]}@example.org", phone="+4930123456"
+        )
 
     def opening(self, **other: Any) -> OpenGroup:
         fields = {
@@ -79,7 +81,9 @@ class Conversation:
         }
         return OpenGroup(**{**fields, **other})
 
-    def joining(self, buyer_id: UUID, *, contact_id: UUID | None = None, name: str = "Town of Aal") -> AddBuyer:
+    def joining(
+        self, buyer_id: UUID, *, contact_id: UUID | None = None, name: str = "Town of Aal"
+    ) -> AddBuyer:
         return AddBuyer(
             purchase_id=self.purchase_id,
             buyer_id=buyer_id,
@@ -116,7 +120,12 @@ class Conversation:
 
     def events(self, *types: type[Message]) -> list[Any]:
         """Return what stands on the service's streams, all or of these types."""
-        streams = ("aggregation.events", "aggregation.usage", "aggregation.contacts", "aggregation.credentials")
+        streams = (
+            "aggregation.events",
+            "aggregation.usage",
+            "aggregation.contacts",
+            "aggregation.credentials",
+        )
         said = [message for stream in streams for message in self.kafka.messages(stream)]
         return [one for one in said if not types or isinstance(one, types)]
 
@@ -125,5 +134,5 @@ class Conversation:
 
 
 @pytest.fixture
-async def group(kafka: MemoryKafka) -> Conversation:
-    return Conversation(kafka)
+async def group(aggregation: Running, kafka: MemoryKafka) -> Conversation:
+    return Conversation(kafka, aggregation)

@@ -24,7 +24,7 @@ from tests.memory import MemoryKafka, Running
 from tests.service.aggregation.conftest import NOTIFICATION_SECRET, Conversation, a_line
 
 
-async def test_whoever_opens_a_group_coordinates_it(aggregation: Running, group: Conversation) -> None:
+async def test_whoever_opens_a_group_coordinates_it(group: Conversation) -> None:
     await group.say(group.opening())
     (opened,) = group.events(GroupOpened)
     assert opened.coordinator_id == group.coordinator.person_id
@@ -33,13 +33,13 @@ async def test_whoever_opens_a_group_coordinates_it(aggregation: Running, group:
     assert contact.person_id == group.coordinator.person_id
 
 
-async def test_a_group_is_opened_only_by_its_own_contact(aggregation: Running, group: Conversation) -> None:
+async def test_a_group_is_opened_only_by_its_own_contact(group: Conversation) -> None:
     await group.say(group.opening(contact=group.contact(uuid4())))
     assert group.refusals() == ["contact_not_actor"]
     assert not group.events(GroupOpened, ContactRecorded, CredentialAssigned)
 
 
-async def test_a_purchase_has_one_group(aggregation: Running, group: Conversation) -> None:
+async def test_a_purchase_has_one_group(group: Conversation) -> None:
     await group.say(group.opening())
     await group.say(group.opening(name="Another"))
     assert group.refusals() == ["group_exists"]
@@ -71,7 +71,7 @@ async def test_a_known_persons_contact_is_not_for_strangers_to_change(
     aggregation: Running, group: Conversation, kafka: MemoryKafka
 ) -> None:
     await group.say(group.opening())
-    other = Conversation(kafka)
+    other = Conversation(kafka, aggregation)
     await other.say(other.opening())
     await other.say(other.joining(uuid4(), contact_id=group.coordinator.person_id))
     recorded = [one.person_id for one in group.events(ContactRecorded)]
@@ -79,19 +79,19 @@ async def test_a_known_persons_contact_is_not_for_strangers_to_change(
     assert len(group.events(BuyerJoined)) == 1
 
 
-async def test_only_the_groups_own_coordinator_adds_buyers(aggregation: Running, group: Conversation) -> None:
+async def test_only_the_groups_own_coordinator_adds_buyers(group: Conversation) -> None:
     await group.say(group.opening())
     await group.say(group.joining(uuid4()), Actor(person_id=uuid4(), role="coordinator"))
     assert group.refusals() == ["not_coordinator"]
     assert not group.events(BuyerJoined)
 
 
-async def test_an_order_about_no_group_is_refused(aggregation: Running, group: Conversation) -> None:
+async def test_an_order_about_no_group_is_refused(group: Conversation) -> None:
     await group.say(group.joining(uuid4()))
     assert group.refusals() == ["group_unknown"]
 
 
-async def test_a_buyer_joins_once_and_leaves_once(aggregation: Running, group: Conversation) -> None:
+async def test_a_buyer_joins_once_and_leaves_once(group: Conversation) -> None:
     await group.say(group.opening())
     buyer_id, contact_id = uuid4(), uuid4()
     joining = group.joining(buyer_id, contact_id=contact_id)
@@ -128,7 +128,7 @@ async def test_a_closed_group_is_pinned_by_its_hashes(aggregation: Running, grou
     assert closed.snapshot == await aggregation.pool.fetchval("SELECT snapshot FROM groups")
 
 
-async def test_a_group_closes_only_when_complete(aggregation: Running, group: Conversation) -> None:
+async def test_a_group_closes_only_when_complete(group: Conversation) -> None:
     await group.say(group.opening())
     await group.say(group.closing())
     buyer_id, report_id = uuid4(), uuid4()
@@ -161,7 +161,7 @@ async def test_nothing_of_a_closed_group_changes(aggregation: Running, group: Co
     assert await aggregation.tables(without=("inbox", "positions", "log", "subjects")) == frozen
 
 
-async def test_a_member_speaks_for_its_own_buyer_only(aggregation: Running, group: Conversation) -> None:
+async def test_a_member_speaks_for_its_own_buyer_only(group: Conversation) -> None:
     await group.say(group.opening())
     buyer_id, other_id, person_id = uuid4(), uuid4(), uuid4()
     await group.say(group.joining(buyer_id, contact_id=person_id))

@@ -4,13 +4,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.messages.aggregation import ReportUsageRefused, UsageLinesReported, UsageReported
+from shared.messages.aggregation import RemoveBuyer, ReportUsageRefused, UsageLinesReported, UsageReported
 from tests.memory import MemoryKafka, Running
 from tests.service.aggregation.conftest import JUNE, Conversation, a_line
 
 
 @pytest.fixture
-async def buyer_id(aggregation: Running, group: Conversation) -> UUID:
+async def buyer_id(group: Conversation) -> UUID:
     await group.say(group.opening())
     buyer_id = uuid4()
     await group.say(group.joining(buyer_id))
@@ -24,12 +24,18 @@ async def test_parts_in_any_order_make_a_report(group: Conversation, buyer_id: U
     await group.say(group.report(buyer_id, *first, report_id=report_id, part=1, parts=3))
     assert not group.events(UsageReported, UsageLinesReported)
     await group.say(group.report(buyer_id, *second, report_id=report_id, part=2, parts=3))
-    assert [(one.part, one.lines) for one in group.events(UsageLinesReported)] == [(1, first), (2, second), (3, third)]
+    assert [(one.part, one.lines) for one in group.events(UsageLinesReported)] == [
+        (1, first),
+        (2, second),
+        (3, third),
+    ]
     (reported,) = group.events(UsageReported)
     assert (reported.lines, reported.parts) == (4, 3)
 
 
-async def test_the_same_part_again_is_quiet(aggregation: Running, group: Conversation, buyer_id: UUID) -> None:
+async def test_the_same_part_again_is_quiet(
+    aggregation: Running, group: Conversation, buyer_id: UUID
+) -> None:
     report = group.report(buyer_id, a_line("L1"), a_line("L2"))
     await group.say(report)
     await group.say(report)
@@ -60,7 +66,9 @@ async def test_a_line_that_stands_twice_refuses_the_whole_report_and_is_named(
     (refused,) = group.events(ReportUsageRefused)
     assert (refused.reason, refused.command_id) == ("line_duplicate", command)
     assert "L1" in refused.detail
-    await group.say(group.report(buyer_id, a_line("L9"), report_id=report_id, part=parts, parts=2 * parts - 1))
+    await group.say(
+        group.report(buyer_id, a_line("L9"), report_id=report_id, part=parts, parts=2 * parts - 1)
+    )
     assert group.refusals() == ["line_duplicate", "report_refused"]
     assert await aggregation.pool.fetchval("SELECT count(*) FROM usage_lines") == 0
 
@@ -121,8 +129,6 @@ async def test_a_group_reports_one_period(group: Conversation, buyer_id: UUID) -
 async def test_what_a_former_buyer_reported_does_not_count(
     aggregation: Running, group: Conversation, buyer_id: UUID
 ) -> None:
-    from shared.messages.aggregation import RemoveBuyer
-
     await group.say(group.report(buyer_id))
     await group.say(RemoveBuyer(purchase_id=group.purchase_id, buyer_id=buyer_id))
     await group.say(group.report(buyer_id))

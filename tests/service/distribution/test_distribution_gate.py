@@ -66,7 +66,7 @@ async def waits_for(
     row = await connection.fetchrow(
         "SELECT shut_by, waiting_for FROM waiting WHERE purchase_id = $1", purchase.purchase_id
     )
-    return row and (row["shut_by"], row["waiting_for"])
+    return (row["shut_by"], row["waiting_for"]) if row else None
 
 
 async def rows_of(connection: asyncpg.Connection, purchase: Purchase) -> dict[str, list[dict[str, Any]]]:

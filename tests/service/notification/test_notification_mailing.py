@@ -405,7 +405,7 @@ async def test_hostile_names_add_no_header_no_recipient_and_no_line(
             "MIME-Version",
         ]
     )
-    assert len(mail.get_content().split("\r\n\r\n")) == 5
+    assert len(mail.get_content().split("\r\n\r\n")) == 4
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,8 @@ def ids(kafka: MemoryKafka, topic: str) -> set[str | None]:
     return {read_headers(record.headers).id for record in kafka.topics[topic]}
 
 
-async def test_the_winner_and_every_other_bidder_are_told_in_one_transaction(
-    notification: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("notification")
+async def test_the_winner_and_every_other_bidder_are_told_in_one_transaction(kafka: MemoryKafka) -> None:
     say(kafka, *group(), selected())
 
     await kafka.settle()
@@ -63,9 +62,8 @@ async def test_the_winner_and_every_other_bidder_are_told_in_one_transaction(
     assert len(times) == 1
 
 
-async def test_an_award_waits_for_every_buyer_and_nobody_hears_anything_before(
-    notification: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("notification")
+async def test_an_award_waits_for_every_buyer_and_nobody_hears_anything_before(kafka: MemoryKafka) -> None:
     opened, clinics, freight, aggregated = group()
     say(kafka, selected(), terms_accepted(), aggregated, freight, opened)
     await kafka.settle()
@@ -150,9 +148,8 @@ async def test_a_replay_over_kept_tables_changes_nothing_and_says_nothing(
     assert len(kafka.topics[TO_WINNER]) == said
 
 
-async def test_a_rejection_and_an_acceptance_cite_exactly_the_terms(
-    notification: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("notification")
+async def test_a_rejection_and_an_acceptance_cite_exactly_the_terms(kafka: MemoryKafka) -> None:
     say(kafka, *group(), selected(), terms_rejected(), terms_accepted())
 
     await kafka.settle()
@@ -165,9 +162,8 @@ async def test_a_rejection_and_an_acceptance_cite_exactly_the_terms(
     ]
 
 
-async def test_a_buyer_that_joined_again_is_named_as_it_joined_last(
-    notification: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("notification")
+async def test_a_buyer_that_joined_again_is_named_as_it_joined_last(kafka: MemoryKafka) -> None:
     opened, clinics, freight, aggregated = group()
     renamed = clinics.model_copy(update={"legal_name": "Northgate Clinics plc"})
     say(kafka, opened, clinics, freight, renamed, aggregated, selected())
@@ -201,4 +197,3 @@ async def test_a_damaged_comparison_is_parked_and_stops_no_other_purchase(
 
     assert await notification.pool.fetchval("SELECT count(*) FROM parked") == 1
     assert await notification.pool.fetchval("SELECT count(*) FROM mails WHERE kind = 'replies_compared'") == 0
-    say(kafka, second)

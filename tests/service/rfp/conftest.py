@@ -33,7 +33,7 @@ from shared.messages.rfp import (
     SetProviderList,
 )
 from shared.usage_digest import usage_digest
-from tests.memory import MemoryKafka
+from tests.memory import MemoryKafka, Running
 
 OPERATOR = Actor(person_id=uuid4(), role="operator")
 MAY = Period(start=date(2026, 5, 1), end=date(2026, 5, 31), months=1)
@@ -55,6 +55,7 @@ class Purchase:
     """One purchase with two buyers; the first has two lines, in two parts."""
 
     kafka: MemoryKafka
+    service: Running
     purchase_id: UUID = field(default_factory=uuid4)
     coordinator: Actor = field(default_factory=lambda: Actor(person_id=uuid4(), role="coordinator"))
     officer: Actor = field(default_factory=lambda: Actor(person_id=uuid4(), role="officer"))
@@ -72,11 +73,10 @@ class Purchase:
     async def try_what_waits(self) -> None:
         """Let the pause of waiting commands be over, until each is obeyed or refused."""
         for _ in range(20):
-            for service in self.kafka.services:
-                await service.pool.execute("UPDATE parked SET retry_at = clock_timestamp()")
-            await self.kafka.settle()
-            if not any([await service.pool.fetchval("SELECT true FROM parked") for service in self.kafka.services]):
+            if not await self.service.pool.fetchval("SELECT true FROM parked"):
                 return
+            await self.service.pool.execute("UPDATE parked SET retry_at = clock_timestamp()")
+            await self.kafka.settle()
         raise AssertionError("a command waits for ever")
 
     def opened(self) -> GroupOpened:
@@ -111,9 +111,16 @@ class Purchase:
             self._part(second, uuid4(), 1, 1, a_line("+4930999", "999")),
         ]
 
-    def _part(self, buyer_id: UUID, report_id: UUID, part: int, parts: int, *lines: LineUsage) -> UsageLinesReported:
+    def _part(
+        self, buyer_id: UUID, report_id: UUID, part: int, parts: int, *lines: LineUsage
+    ) -> UsageLinesReported:
         return UsageLinesReported(
-            purchase_id=self.purchase_id, buyer_id=buyer_id, report_id=report_id, part=part, parts=parts, lines=lines
+            purchase_id=self.purchase_id,
+            buyer_id=buyer_id,
+            report_id=report_id,
+            part=part,
+            parts=parts,
+            lines=lines,
         )
 
     def aggregated(self) -> GroupAggregated:
@@ -209,5 +216,5 @@ class Purchase:
 
 
 @pytest.fixture
-async def purchase(kafka: MemoryKafka) -> Purchase:
-    return Purchase(kafka)
+async def purchase(rfp: Running, kafka: MemoryKafka) -> Purchase:
+    return Purchase(kafka, rfp)

@@ -16,7 +16,7 @@ from tests.service.rfp.conftest import OPERATOR, Purchase
 PID = "aaaaaaaaaaa1"
 
 
-async def test_a_provider_is_registered_and_changed(rfp: Running, purchase: Purchase, kafka: MemoryKafka) -> None:
+async def test_a_provider_is_registered_and_changed(purchase: Purchase, kafka: MemoryKafka) -> None:
     await purchase.say(purchase.registering(PID), OPERATOR)
     await purchase.say(purchase.registering(PID), OPERATOR)
     await purchase.say(purchase.registering(PID, name="Tel AG"), OPERATOR)
@@ -36,7 +36,7 @@ async def test_a_suspension_begins_and_ends_once(rfp: Running, purchase: Purchas
     assert len(purchase.events(ProviderSuspended)) == len(purchase.events(ProviderReinstated)) == 1
 
 
-async def test_an_order_about_an_unknown_provider_is_refused(rfp: Running, purchase: Purchase) -> None:
+async def test_an_order_about_an_unknown_provider_is_refused(purchase: Purchase) -> None:
     command_id = uuid4()
     await purchase.say(SuspendProvider(provider_id=PID, reason="Fraud"), OPERATOR, id=command_id)
     await purchase.say(ReinstateProvider(provider_id=PID), OPERATOR)

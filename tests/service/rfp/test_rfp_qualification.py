@@ -17,14 +17,14 @@ from tests.service.rfp.conftest import Purchase, soon
 
 
 @pytest.fixture
-async def drafted(rfp: Running, purchase: Purchase, kafka: MemoryKafka) -> Purchase:
+async def drafted(purchase: Purchase, kafka: MemoryKafka) -> Purchase:
     for fact in purchase.facts():
         kafka.event(fact)
     await kafka.settle()
     return purchase
 
 
-async def test_the_coordinator_and_one_buyer_qualify_the_group(rfp: Running, drafted: Purchase) -> None:
+async def test_the_coordinator_and_one_buyer_qualify_the_group(drafted: Purchase) -> None:
     coordinator = drafted.finding(valid_until=soon(days=9))
     await drafted.say(coordinator, drafted.officer)
     assert not drafted.events(GroupQualified)
@@ -37,13 +37,13 @@ async def test_the_coordinator_and_one_buyer_qualify_the_group(rfp: Running, dra
     assert len(drafted.events(GroupQualified)) == 1
 
 
-async def test_buyers_alone_do_not_qualify_the_group(rfp: Running, drafted: Purchase) -> None:
+async def test_buyers_alone_do_not_qualify_the_group(drafted: Purchase) -> None:
     for buyer_id in drafted.buyer_ids:
         await drafted.say(drafted.finding(buyer_id), drafted.officer)
     assert not drafted.events(GroupQualified)
 
 
-async def test_findings_wait_for_the_group(rfp: Running, purchase: Purchase, kafka: MemoryKafka) -> None:
+async def test_findings_wait_for_the_group(purchase: Purchase, kafka: MemoryKafka) -> None:
     await purchase.say(purchase.finding(), purchase.officer)
     await purchase.say(purchase.finding(purchase.buyer_ids[0]), purchase.officer)
     other = await purchase.say(purchase.finding(purchase.buyer_ids[1], snapshot="6" * 64), purchase.officer)
@@ -58,7 +58,7 @@ async def test_findings_wait_for_the_group(rfp: Running, purchase: Purchase, kaf
     assert (refused.reason, refused.command_id) == ("other_snapshot", other)
 
 
-async def test_findings_that_do_not_count_are_refused(rfp: Running, drafted: Purchase) -> None:
+async def test_findings_that_do_not_count_are_refused(drafted: Purchase) -> None:
     buyer_id = drafted.buyer_ids[0]
     await drafted.say(drafted.finding(snapshot="6" * 64), drafted.officer)
     await drafted.say(drafted.finding(uuid4()), drafted.officer)
@@ -80,13 +80,13 @@ async def test_findings_that_do_not_count_are_refused(rfp: Running, drafted: Pur
     assert not drafted.events(GroupQualified)
 
 
-async def test_a_refused_party_ends_the_qualification_until_it_is_verified(
-    rfp: Running, drafted: Purchase
-) -> None:
+async def test_a_refused_party_ends_the_qualification_until_it_is_verified(drafted: Purchase) -> None:
     first, second = drafted.buyer_ids
     await drafted.say(drafted.finding(), drafted.officer)
     await drafted.say(drafted.finding(first), drafted.officer)
-    await drafted.say(drafted.finding(second, outcome="refused", reason="Not in the register"), drafted.officer)
+    await drafted.say(
+        drafted.finding(second, outcome="refused", reason="Not in the register"), drafted.officer
+    )
     (refused,) = drafted.events(GroupNotQualified)
     assert (refused.party_id, refused.reason) == (second, "Not in the register")
     (lapsed,) = drafted.events(QualificationLapsed)

@@ -1,0 +1,211 @@
+"""Writes what would go stale by hand: message schemas, the flow page, the services' canvases, the table of access.
+
+`python -m docs.generate` writes; with `--check` it says what is stale and exits 1.
+"""
+
+import ast
+import json
+import sys
+from collections import defaultdict
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from deploy.access import model
+from shared.messages import Command, Message, Refused, registry
+from shared.messages.rfp import RegistrationCommand
+from shared.streams import Streams
+
+ROOT = Path(__file__).parents[1]
+SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SCHEMAS = ROOT / "shared" / "messages" / "schemas"
+BEGIN, END = "<!-- generated: canvas -->", "<!-- end -->"
+
+
+def streams_of(service: str) -> Streams:
+    """Return what a service reads, as its handlers declare it."""
+    streams: Streams = import_module(f"services.{service}.handlers").streams
+    return streams
+
+
+@cache
+def said_by() -> dict[str, list[str]]:
+    """Return by message name the services whose code makes such a message."""
+    names = {message.__name__: message for message in registry.values()}
+    makers: dict[str, set[str]] = defaultdict(set)
+    for service in SERVICES:
+        for file in (ROOT / "services" / service).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+                    makers[node.func.id].add(service)
+        for name, message in names.items():
+            # Delivery says refusals on behalf of the service that obeys.
+            if issubclass(message, Refused) and message.stream == f"{service}.events":
+                makers[name].add(service)
+    makers["ProviderOrderRefused"].add("rfp")
+    return {name: sorted(found) for name, found in makers.items()}
+
+
+@cache
+def handled_by() -> dict[str, list[tuple[str, str]]]:
+    """Return by message name (service, handler)."""
+    handlers: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for service in SERVICES:
+        for subscription in streams_of(service).subscriptions:
+            for type_, handler in subscription.handlers.items():
+                if type_ == "batch":
+                    for message in registry.values():
+                        if message.stream == subscription.topic:
+                            handlers[message.__name__].append((service, handler.__name__))
+                else:
+                    handlers[registry[type_].__name__].append((service, handler.__name__))
+    return handlers
+
+
+def sender_of(message: type[Message], makers: dict[str, list[str]]) -> str:
+    """Return who says a message, for people to read."""
+    if message.stream == "replies.":
+        return "provider"
+    if message.stream == "rfp.verifications":
+        return "officer"
+    if issubclass(message, RegistrationCommand):
+        return "operator"
+    if issubclass(message, Command):
+        return "portal"
+    return ", ".join(makers.get(message.__name__, []))
+
+
+def flow_page() -> str:
+    """Return docs/flow.md."""
+    makers, handlers = said_by(), handled_by()
+    edges: dict[tuple[str, str], int] = defaultdict(int)
+    lines = [
+        "# Who says what to whom",
+        "",
+        "Written by `make generate` from the handlers and the contract; `make lint` fails when it is stale.",
+        "To follow one message, search for its name: one place makes it, and each handler names it in its first parameter.",
+        "",
+    ]
+    tables = []
+    by_stream: dict[str, list[type[Message]]] = defaultdict(list)
+    for message in registry.values():
+        by_stream[message.stream].append(message)
+    for stream, messages in sorted(by_stream.items()):
+        shown = stream + "<provider id>" if stream.endswith(".") else stream
+        tables += [f"## `{shown}`", "", "| message | said by | handled by |", "| --- | --- | --- |"]
+        for message in messages:
+            sender = sender_of(message, makers)
+            readers = handlers.get(message.__name__, [])
+            if stream in {"invitations.", "notices."}:
+                reading = "the provider"
+                edges[sender, "provider"] += 1
+            else:
+                reading = ", ".join(f"{service} `{name}`" for service, name in readers)
+            tables.append(f"| `{message.__name__}` | {sender} | {reading} |")
+            for service, _ in readers:
+                for one in sender.split(", "):
+                    edges[one, service] += 1
+        tables.append("")
+    chart = ["```mermaid", "flowchart LR", "    provider([providers])", "    portal([portal])"]
+    chart += ["    officer([officer])", "    operator([operator])"]
+    for (sender, reader), count in sorted(edges.items()):
+        if sender and reader and sender != reader:
+            chart.append(f"    {sender} -->|{count}| {reader}")
+    chart += ["```", "", "The numbers count the types of messages.", ""]
+    return "\n".join(lines + chart + tables).rstrip() + "\n"
+
+
+def canvas(service: str) -> str:
+    """Return the table of a service's canvas."""
+    makers = said_by()
+    rows = ["| reads | message | does |", "| --- | --- | --- |"]
+    for subscription in streams_of(service).subscriptions:
+        shown = subscription.topic + "*" if subscription.kind == "batches" else subscription.topic
+        for type_, handler in subscription.handlers.items():
+            names = (
+                [message.__name__ for message in registry.values() if message.stream == subscription.topic]
+                if type_ == "batch"
+                else [registry[type_].__name__]
+            )
+            summary = (handler.__doc__ or "").strip().split("\n")[0]
+            rows.append(f"| `{shown}` | {', '.join(f'`{name}`' for name in names)} | `{handler.__name__}`: {summary} |")
+    rows += ["", "| says on | messages |", "| --- | --- |"]
+    said: dict[str, list[str]] = defaultdict(list)
+    for message in registry.values():
+        if service in makers.get(message.__name__, []):
+            said[message.stream].append(message.__name__)
+    for stream, names in sorted(said.items()):
+        shown = stream + "<provider id>" if stream.endswith(".") else stream
+        rows.append(f"| `{shown}` | {', '.join(f'`{name}`' for name in names)} |")
+    return "\n".join(rows)
+
+
+def access_page() -> str:
+    """Return docs/access.md: who may read and write which topic, and how long it is kept."""
+    pid = "aaaaaaaaaaaa"
+    everyone = [*model.principals(), model.provider(pid)]
+    rows = []
+    for topic in (*model.topics(), *model.provider_topics(pid)):
+        writers = [one for one in everyone if _covers(one.write, topic.name)]
+        readers = [one for one in everyone if _covers(one.read, topic.name)]
+        kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
+        kept = "the newest of each key" if topic.cleanup_policy == "compact" else kept
+        names = [", ".join(_person(one, pid) for one in some) for some in (writers, readers)]
+        rows.append(f"| `{topic.name.replace(pid, '<provider id>')}` | {names[0]} | {names[1]} | {topic.partitions} | {kept} |")
+    return "\n".join(
+        [
+            "# Who may do what at the broker",
+            "",
+            "Written by `make generate` from `deploy/access/`, which is also what is applied. Everything else is denied.",
+            "",
+            "| topic | written by | read by | partitions | kept |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _covers(patterns: tuple[str, ...], topic: str) -> bool:
+    return any(topic == one or (one.endswith("*") and topic.startswith(one[:-1])) for one in patterns)
+
+
+def _person(principal: model.Principal, pid: str) -> str:
+    return "that provider" if pid in principal.name else principal.name
+
+
+def outputs() -> dict[Path, str]:
+    """Return every generated file with what it should hold."""
+    files = {
+        SCHEMAS / f"{type_}.json": json.dumps(message.model_json_schema(), indent=2, sort_keys=True) + "\n"
+        for type_, message in registry.items()
+    }
+    files[ROOT / "docs" / "flow.md"] = flow_page()
+    files[ROOT / "docs" / "access.md"] = access_page()
+    for service in SERVICES:
+        readme = ROOT / "services" / service / "README.md"
+        text = readme.read_text()
+        before, _, rest = text.partition(BEGIN)
+        _, _, after = rest.partition(END)
+        files[readme] = f"{before}{BEGIN}\n{canvas(service)}\n{END}{after}"
+    return files
+
+
+def main() -> None:
+    """Write the files, or say which are stale."""
+    wanted = outputs()
+    orphans = [file for file in SCHEMAS.glob("*.json") if file not in wanted]
+    stale = [file for file, text in wanted.items() if not file.exists() or file.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for file in [*stale, *orphans]:
+            sys.stderr.write(f"stale: {file.relative_to(ROOT)} (run `make generate`)\n")
+        sys.exit(1 if stale or orphans else 0)
+    for file in stale:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(wanted[file])
+    for file in orphans:
+        file.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""I1: who was shown what, against the frozen lists and the qualifications that rfp announced."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import sha256
+from uuid import NAMESPACE_URL, uuid5
+
+from linepool.checker.history import History, Record, Row, as_time
+from linepool.checker.report import Verdict, found
+
+CONTENT = ("request-presented", "presented-document-part")
+OVERTAKING = timedelta(seconds=1)
+"""A lapse that was taken so long before an opening cannot have been on its way at the same moment."""
+Key = tuple[str, int]
+
+
+def check_disclosure(history: History) -> Verdict:
+    """Judge every record on `invitations.*`, and every row of the disclosure ledger."""
+    shown = history.of_providers("invitations.")
+    return found("I1", [*_presentations(history), *_ledger(history)], len(shown))
+
+
+def _presentations(history: History) -> Iterator[str]:
+    issued = _issued(history)
+    ledger = _ledger_by_key(history)
+    for record in history.of_providers("invitations."):
+        if record.header("ce_source") != "/linepool/distribution":
+            yield f"{record.place} was not written by distribution"
+        if record.type == "cancellation-presented":
+            if not any(key[0] == record.purchase and key[2] == record.provider for key in ledger):
+                yield f"{record.place} tells of purchase {record.purchase}, of which {record.provider} was shown nothing"
+            continue
+        if record.type not in CONTENT:
+            yield f"{record.place} is a {record.type or 'record without a type'}, which distribution never says"
+            continue
+        key = (record.purchase, int(record.body.get("request_version", 0)))
+        request = issued.get(key)
+        if request is None:
+            yield f"{record.place} shows version {key[1]} of {key[0]}, which was never issued"
+            continue
+        if record.provider not in request.body["provider_ids"]:
+            yield f"{record.place} shows a request to {record.provider}, who is not on its list"
+        yield from _unlike_issued(record, request)
+        row = ledger.get((*key, record.provider))
+        if row is None:
+            yield f"{record.place} has no row in the disclosure ledger"
+        else:
+            yield from _unqualified(history, record, request, row)
+
+
+def _unlike_issued(record: Record, request: Record) -> Iterator[str]:
+    body, issued = record.body, request.body
+    if record.type == "request-presented":
+        if body["content"] != issued["content"] or list(body["documents"]) != list(issued["documents"]):
+            yield f"{record.place} names other documents than the request that was issued"
+        text = body.get("content_json")
+        if text is not None and sha256(text.encode()).hexdigest() != issued["content"]["sha256"]:
+            yield f"{record.place} has content with another hash than the request that was issued"
+    elif body["document"] not in [issued["content"], *issued["documents"]]:
+        yield f"{record.place} is a part of a document that the request does not name"
+    elif body["document"]["parts"] == 1:
+        if sha256(b64decode(body["data"])).hexdigest() != body["document"]["sha256"]:
+            yield f"{record.place} is not what its manifest describes"
+
+
+def _unqualified(history: History, record: Record, request: Record, row: Row) -> Iterator[str]:
+    number, disclosed_at = int(row["qualification"]), as_time(row["disclosed_at"])
+    qualified = [
+        one
+        for one in history.facts("rfp.events", "group-qualified")
+        if one.purchase == record.purchase and one.body["number"] == number
+    ]
+    if not qualified:
+        yield f"{record.place} rests on qualification {number}, which rfp never gave"
+        return
+    first = qualified[0]
+    if first.body["snapshot"] != request.body["snapshot"]:
+        yield f"{record.place} rests on a qualification of another snapshot of the group"
+    if record.appended_at < first.appended_at:
+        yield f"{record.place} was appended before its group was qualified"
+    if disclosed_at >= as_time(first.body["valid_until"]):
+        yield f"{record.place} rests on a qualification that was no longer valid at {disclosed_at.isoformat()}"
+    if disclosed_at >= as_time(request.body["deadline"]):
+        yield f"{record.place} was shown after the deadline"
+    taken = {str(one["id"]): as_time(one["received_at"]) for one in history.rows("distribution", "inbox")}
+    for lapse in history.facts("rfp.events", "qualification-lapsed"):
+        if lapse.purchase != record.purchase or lapse.body["number"] != number:
+            continue
+        taken_at = taken.get(_inbox_id(lapse))
+        if taken_at is not None and taken_at + OVERTAKING < disclosed_at:
+            yield f"{record.place} rests on a qualification whose lapse was known since {taken_at.isoformat()}"
+
+
+def _ledger(history: History) -> Iterator[str]:
+    issued = _issued(history)
+    shown = {
+        (record.purchase, int(record.body.get("request_version", 0)), record.provider)
+        for record in history.told("invitations.", "request-presented")
+    }
+    for key, row in _ledger_by_key(history).items():
+        request = issued.get(key[:2])
+        if request is None or key[2] not in request.body["provider_ids"]:
+            yield f"the ledger names {key[2]} for version {key[1]} of {key[0]}, whose list does not"
+        elif row["content_sha256"] != request.body["content"]["sha256"]:
+            yield f"the ledger has another content hash for version {key[1]} of {key[0]} than was issued"
+        if key not in shown and not history.unsent:
+            yield f"the ledger names {key[2]} for version {key[1]} of {key[0]}, but nothing was presented"
+
+
+def _issued(history: History) -> dict[Key, Record]:
+    return {
+        (record.purchase, int(record.body["request_version"])): record
+        for record in history.facts("rfp.events", "request-issued")
+    }
+
+
+def _ledger_by_key(history: History) -> dict[tuple[str, int, str], Row]:
+    return {
+        (str(row["purchase_id"]), int(row["request_version"]), str(row["provider_id"])): row
+        for row in history.rows("distribution", "disclosures")
+    }
+
+
+def _inbox_id(record: Record) -> str:
+    return str(uuid5(NAMESPACE_URL, f"linepool:inbox/{record.topic}/id/{record.id}"))

@@ -1,0 +1,249 @@
+"""The people of a group, through the portal's login: the coordinator's and the members' orders.
+
+Each method sends one order by the person named first and returns the order's id; `outcome` says what came of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from linepool.client.connection import Connection
+from linepool.client.journal import Journal
+from linepool.client.orders import Orders, Outcome, open_orders
+from shared.envelope import Actor
+from shared.messages.aggregation import (
+    AddBuyer,
+    BillingPreferences,
+    CloseGroup,
+    Contact,
+    Identifier,
+    LineUsage,
+    OpenGroup,
+    Period,
+    ReportUsage,
+    SetBillingPreferences,
+    TaxBasis,
+)
+from shared.messages.base import Command
+from shared.messages.bidding import AcceptTerms, ReasonForOther, RejectTerms, SelectReply
+from shared.messages.rfp import (
+    BuyersShown,
+    CancelRequest,
+    DescribeNeed,
+    IssueRequest,
+    ProviderRule,
+    ServiceNeed,
+    SetProviderList,
+)
+
+LINES_PER_PART = 500
+BYTES_PER_PART = 800_000
+"""So that a part of lines with many services stays under the broker's limit of 1 MiB for a message."""
+READS = (
+    "aggregation.events",
+    "rfp.events",
+    "distribution.events",
+    "bidding.events",
+    "bidding.comparisons",
+    "notification.events",
+)
+
+
+@dataclass(frozen=True)
+class People:
+    """Gives the group's orders. Made by `open_people`."""
+
+    orders: Orders
+
+    @property
+    def journal(self) -> Journal:
+        """Every event so far."""
+        return self.orders.journal
+
+    async def give(self, order: Command, by: Actor, *, id: UUID | None = None) -> UUID:  # noqa: A002 # CloudEvents' word
+        """Send any order; the methods below are this with their fields spelled out."""
+        return await self.orders.give(order, by, id=id)
+
+    async def outcome(self, order_id: UUID, *, within: float = 30) -> Outcome:
+        """Wait for what an order led to; see `Orders.outcome`."""
+        return await self.orders.outcome(order_id, within=within)
+
+    async def open_group(
+        self, by: Actor, purchase_id: UUID, *, name: str, currency: str, tax_basis: TaxBasis, contact: Contact
+    ) -> UUID:
+        """Open a group for one purchase; `by` becomes its coordinator, `contact` is theirs."""
+        order = OpenGroup(
+            purchase_id=purchase_id, name=name, currency=currency, tax_basis=tax_basis, contact=contact
+        )
+        return await self.give(order, by)
+
+    async def add_buyer(
+        self,
+        by: Actor,
+        purchase_id: UUID,
+        *,
+        buyer_id: UUID,
+        legal_name: str,
+        identifiers: Sequence[Identifier],
+        contact: Contact,
+    ) -> UUID:
+        """Add an identified organisation to the group."""
+        order = AddBuyer(
+            purchase_id=purchase_id,
+            buyer_id=buyer_id,
+            legal_name=legal_name,
+            identifiers=tuple(identifiers),
+            contact=contact,
+        )
+        return await self.give(order, by)
+
+    async def report_usage(
+        self,
+        by: Actor,
+        purchase_id: UUID,
+        *,
+        buyer_id: UUID,
+        period: Period,
+        lines: Sequence[LineUsage],
+        report_id: UUID | None = None,
+    ) -> tuple[UUID, ...]:
+        """Report all lines of a buyer, in as many parts as it takes; return the parts' ids. The last one taken has the event."""
+        parts = list(parts_of(lines))
+        report = report_id or uuid4()
+        orders = [
+            ReportUsage(
+                purchase_id=purchase_id,
+                buyer_id=buyer_id,
+                report_id=report,
+                period=period,
+                part=number,
+                parts=len(parts),
+                lines=part,
+            )
+            for number, part in enumerate(parts, start=1)
+        ]
+        return tuple(await asyncio.gather(*(self.give(order, by) for order in orders)))
+
+    async def set_billing_preferences(
+        self, by: Actor, purchase_id: UUID, *, buyer_id: UUID, preferences: BillingPreferences
+    ) -> UUID:
+        """Say how a buyer wants to be billed."""
+        order = SetBillingPreferences(purchase_id=purchase_id, buyer_id=buyer_id, preferences=preferences)
+        return await self.give(order, by)
+
+    async def close_group(self, by: Actor, purchase_id: UUID) -> UUID:
+        """Freeze the membership and its usage."""
+        return await self.give(CloseGroup(purchase_id=purchase_id), by)
+
+    async def describe_need(
+        self,
+        by: Actor,
+        purchase_id: UUID,
+        *,
+        title: str,
+        description: str,
+        services: Sequence[ServiceNeed],
+        places: Sequence[str],
+        deadline: datetime,
+        contract_months: int,
+        buyers_shown: BuyersShown = "named",
+    ) -> UUID:
+        """Say what the request asks for. Obeyed without an event."""
+        order = DescribeNeed(
+            purchase_id=purchase_id,
+            title=title,
+            description=description,
+            services=tuple(services),
+            places=tuple(places),
+            deadline=deadline,
+            contract_months=contract_months,
+            mode="transmit",
+            buyers_shown=buyers_shown,
+        )
+        return await self.give(order, by)
+
+    async def set_provider_list(
+        self,
+        by: Actor,
+        purchase_id: UUID,
+        *,
+        provider_ids: Sequence[str] = (),
+        rule: ProviderRule | None = None,
+    ) -> UUID:
+        """Say who may see the request and reply, by ids or by a rule. Obeyed without an event."""
+        order = SetProviderList(purchase_id=purchase_id, provider_ids=tuple(provider_ids), rule=rule)
+        return await self.give(order, by)
+
+    async def issue_request(self, by: Actor, purchase_id: UUID) -> UUID:
+        """Freeze the request and its list."""
+        return await self.give(IssueRequest(purchase_id=purchase_id), by)
+
+    async def cancel_request(self, by: Actor, purchase_id: UUID, *, reason: str) -> UUID:
+        """Call the purchase off."""
+        return await self.give(CancelRequest(purchase_id=purchase_id, reason=reason), by)
+
+    async def select_reply(
+        self,
+        by: Actor,
+        purchase_id: UUID,
+        *,
+        reply_id: UUID,
+        reason_for_others: str,
+        reasons: Sequence[ReasonForOther] = (),
+    ) -> UUID:
+        """Select one of the compared replies, and say why not the others."""
+        order = SelectReply(
+            purchase_id=purchase_id,
+            reply_id=reply_id,
+            reason_for_others=reason_for_others,
+            reasons=tuple(reasons),
+        )
+        return await self.give(order, by)
+
+    async def accept_terms(self, by: Actor, purchase_id: UUID, *, award: int, terms_sha256: str) -> UUID:
+        """Accept exactly the terms with this hash."""
+        return await self.give(
+            AcceptTerms(purchase_id=purchase_id, award=award, terms_sha256=terms_sha256), by
+        )
+
+    async def reject_terms(
+        self, by: Actor, purchase_id: UUID, *, award: int, terms_sha256: str, reason: str
+    ) -> UUID:
+        """Reject the terms with this hash."""
+        order = RejectTerms(purchase_id=purchase_id, award=award, terms_sha256=terms_sha256, reason=reason)
+        return await self.give(order, by)
+
+
+def coordinator(person_id: UUID) -> Actor:
+    """Return the actor for orders of a group's coordinator."""
+    return Actor(person_id=person_id, role="coordinator")
+
+
+def member(person_id: UUID) -> Actor:
+    """Return the actor for orders of a buyer's contact person."""
+    return Actor(person_id=person_id, role="member")
+
+
+def parts_of(lines: Sequence[LineUsage]) -> Iterator[tuple[LineUsage, ...]]:
+    """Cut lines into parts that fit into a message each: at most 500 lines and 800,000 bytes."""
+    part: list[LineUsage] = []
+    size = 0
+    for line in lines:
+        length = len(line.model_dump_json()) + 1
+        if part and (len(part) == LINES_PER_PART or size + length > BYTES_PER_PART):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(line)
+        size += length
+    if part:
+        yield tuple(part)
+
+
+@asynccontextmanager
+async def open_people(connection: Connection) -> AsyncIterator[People]:
+    """Connect with the portal's login. Raises KafkaError when the broker is away or refuses it."""
+    async with open_orders(connection, source="/linepool/portal", reads=READS) as orders:
+        yield People(orders)
