@@ -28,6 +28,8 @@ class ServiceSettings(BaseSettings):
     """How soon the group gives a dead process's partitions to another."""
     command_patience_s: float = 5.0
     """How long a command waits for facts that are due before it is refused."""
+    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """At most so many records of a batch subscription share a transaction."""
     park_retries: int = 12
     """After so many tries a parked message is marked stuck, and waits for a person."""
     inbox_days: int = 14

@@ -24,7 +24,6 @@ from shared.settings import ServiceSettings
 from shared.wiring import Stream, Wiring
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
-BATCH_RECORDS = 500
 IDLE_WAIT_MS = 20
 
 
@@ -99,7 +98,7 @@ class Streams:
                 subscriber: Any = router.subscriber(
                     pattern=subscription.topic.replace(".", r"\.") + ".*",
                     batch=True,
-                    max_records=BATCH_RECORDS,
+                    max_records=settings.batch_records,
                     batch_timeout_ms=IDLE_WAIT_MS,
                     max_partition_fetch_bytes=65536,
                     partition_assignment_strategy=(RoundRobinPartitionAssignor,),

@@ -152,8 +152,10 @@ def _wait_for_topics(connect: Callable[[], AdminClient], wanted: Sequence[Topic]
     def visible() -> bool:
         # Metadata names a topic before its partitions can be used: their leaders are asked. By a new client
         # each time, because one that has once heard of a partition without a leader remembers that for long.
+        # The name keeps the client until it has answered.
+        asking = connect()
         try:
-            _results(connect().list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
+            _results(asking.list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
         except KafkaException as error:
             if _code(error) in _TRANSIENT:
                 return False

@@ -31,7 +31,7 @@ from deploy.local.contained import LOOPBACK, Contained, publish
 from deploy.local.handles import StackError
 from deploy.local.jars import KAFKA_VERSION
 from deploy.local.kafka import FLAGS, BrokerSettings, broker_properties
-from deploy.local.postgres import _SETTINGS, DATABASE
+from deploy.local.postgres import DATABASE, SETTINGS
 from deploy.local.process import free_port
 
 _KAFKA_DATA = Path("/tmp/linepool-kafka")  # noqa: S108 -- inside the container, where every image lets Kafka write
@@ -249,7 +249,7 @@ def _postgres_container(image: str, port: int, password: str) -> PostgresContain
     # Where it listens is the image's business.
     own = {
         name: value
-        for name, value in _SETTINGS.items()
+        for name, value in SETTINGS.items()
         if name not in {"listen_addresses", "unix_socket_directories"}
     }
     container.with_command(

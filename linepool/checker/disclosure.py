@@ -52,16 +52,17 @@ def _presentations(history: History) -> Iterator[str]:
 def _unlike_issued(record: Record, request: Record) -> Iterator[str]:
     body, issued = record.body, request.body
     if record.type == "request-presented":
-        if body["content"] != issued["content"] or list(body["documents"]) != list(issued["documents"]):
+        if (body.get("content"), body.get("documents")) != (issued["content"], issued["documents"]):
             yield f"{record.place} names other documents than the request that was issued"
         text = body.get("content_json")
         if text is not None and sha256(text.encode()).hexdigest() != issued["content"]["sha256"]:
             yield f"{record.place} has content with another hash than the request that was issued"
-    elif body["document"] not in [issued["content"], *issued["documents"]]:
+        return
+    document = body.get("document") or {}
+    if document not in [issued["content"], *issued["documents"]]:
         yield f"{record.place} is a part of a document that the request does not name"
-    elif body["document"]["parts"] == 1:
-        if sha256(b64decode(body["data"])).hexdigest() != body["document"]["sha256"]:
-            yield f"{record.place} is not what its manifest describes"
+    elif document["parts"] == 1 and sha256(b64decode(body["data"])).hexdigest() != document["sha256"]:
+        yield f"{record.place} is not what its manifest describes"
 
 
 def _unqualified(history: History, record: Record, request: Record, row: Row) -> Iterator[str]:

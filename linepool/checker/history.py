@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 Row = Mapping[str, Any]
 PROVIDER_FACING = ("invitations.", "replies.", "notices.")
 COMPACTED = ("aggregation.contacts", "aggregation.credentials")
+SLACK = timedelta(seconds=10)
+"""A timer that is overdue by less may just be being handled."""
 SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
 
 
@@ -161,7 +163,23 @@ class History:
             ]
             if (rows := self.rows(schema, table))
         ]
-        return waiting + self._behind()
+        return waiting + self._undone() + self._behind()
+
+    def _undone(self) -> list[str]:
+        mails = [
+            row
+            for row in self.rows("notification", "mails")
+            if row["delivered_at"] is None and row["failed_at"] is None
+        ]
+        boxes = [row for row in self.rows("bidding", "boxes") if row["stage"] in {"closing", "opened"}]
+        timers = [
+            row
+            for schema in SERVICES
+            for row in self.rows(schema, "timers")
+            if as_time(row["due_at"]) < self.read_at - SLACK
+        ]
+        counted = {"mails to deliver": mails, "boxes to close or compare": boxes, "timers overdue": timers}
+        return [f"there are {len(rows)} {what}" for what, rows in counted.items() if rows]
 
     def _behind(self) -> list[str]:
         passed = {

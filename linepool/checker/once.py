@@ -30,7 +30,11 @@ def check_once(history: History) -> Verdict:
 
 def _ids(history: History) -> Iterator[str]:
     for topic in history.topics:
-        if topic.startswith("replies.") or topic.rpartition(".")[2] in {"commands", "verifications", "registrations"}:
+        if topic.startswith("replies.") or topic.rpartition(".")[2] in {
+            "commands",
+            "verifications",
+            "registrations",
+        }:
             continue  # what others say may repeat or contradict itself: its answers are judged
         contents: dict[str, bytes | None] = {}
         versions: dict[tuple[str, str, str, int | None], str] = {}

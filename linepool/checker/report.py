@@ -23,8 +23,10 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome for one invariant. `findings` say what is wrong, or why it cannot be checked; `looked_at`
-    counts what was looked at, so that an empty history does not pass for a good one unseen.
+    """The outcome for one invariant.
+
+    `findings` say what is wrong, or why it cannot be checked. `looked_at` counts what was looked at, so that an
+    empty history does not pass for a good one unseen.
     """
 
     invariant: str

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from linepool.client.connection import Connection
 from linepool.client.journal import Journal, open_journal
 
-PROVIDER_TOPICS = ("invitations", "replies", "notices")
-
 
 @dataclass(frozen=True)
 class Mark:
@@ -38,10 +36,6 @@ class Watcher:
     def count(self, topic: str) -> int:
         """Return how many messages a topic has shown so far."""
         return sum(entry.topic == topic for entry in self.journal.entries)
-
-    async def watch_providers(self, provider_ids: Iterable[str]) -> None:
-        """Watch the topics of these providers too."""
-        await self.journal.add(f"{kind}.{pid}" for pid in provider_ids for kind in PROVIDER_TOPICS)
 
 
 @asynccontextmanager

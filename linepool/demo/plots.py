@@ -26,7 +26,10 @@ class Scale:
     def __init__(self, amounts: Sequence[Decimal]) -> None:
         low, high = min(amounts), max(amounts)
         step = _round_step((high - low) / INTERVALS if high > low else Decimal(1))
-        first, last = (low / step).to_integral_value("ROUND_FLOOR"), (high / step).to_integral_value("ROUND_CEILING")
+        first, last = (
+            (low / step).to_integral_value("ROUND_FLOOR"),
+            (high / step).to_integral_value("ROUND_CEILING"),
+        )
         last = max(last, first + 1)
         self.ticks = [step * (first + index) for index in range(int(last - first) + 1)]
 
@@ -55,11 +58,24 @@ def offer_bars(offers: Sequence[Offer], currency: str) -> Markup:
         marks += [
             _label(LEFT, y + 16, _named(offer)),
             _label(RIGHT, y + 16, whole(offer.term_total), "end figure"),
-            _svg('<rect class="bar{}" x="{}" y="{}" width="{}" height="16"/>', chosen, LEFT, y + 26, end - LEFT),
-            _svg('<path class="range" d="M{} {}H{}M{} {}v8M{} {}v8"/>', low, y + 48, high, low, y + 44, high, y + 44),
+            _svg(
+                '<rect class="bar{}" x="{}" y="{}" width="{}" height="16"/>', chosen, LEFT, y + 26, end - LEFT
+            ),
+            _svg(
+                '<path class="range" d="M{} {}H{}M{} {}v8M{} {}v8"/>',
+                low,
+                y + 48,
+                high,
+                low,
+                y + 44,
+                high,
+                y + 44,
+            ),
             _svg('<path class="today" d="M{} {}v26"/>', charged, y + 22),
         ]
-    told = (f"{_named(o)}: {whole(o.term_total)} {currency}, charged today {whole(o.charged)}" for o in offers)
+    told = (
+        f"{_named(o)}: {whole(o.term_total)} {currency}, charged today {whole(o.charged)}" for o in offers
+    )
     return _drawing(len(offers), "Total of each offer over its term", "; ".join(told), marks)
 
 
@@ -67,7 +83,10 @@ def saving_strip(offers: Sequence[Offer], buyers: Sequence[Buyer], currency: str
     """Draw one mark for each buyer under each offer, at what it would save over the term; left of zero it pays more."""
     savings = [pays.saving for buyer in buyers for pays in buyer.pays]
     scale = Scale([Decimal(0), *savings])
-    marks = [_axis(scale, len(offers), currency), _svg('<path class="zero" d="M{} 0v{}"/>', scale.x(Decimal(0)), len(offers) * ROW)]
+    marks = [
+        _axis(scale, len(offers), currency),
+        _svg('<path class="zero" d="M{} 0v{}"/>', scale.x(Decimal(0)), len(offers) * ROW),
+    ]
     for row, offer in enumerate(offers):
         y = row * ROW
         more = sum(1 for buyer in buyers if buyer.pays[row].saving < 0)
@@ -105,13 +124,20 @@ def alone_or_together(offers: Sequence[Offer], currency: str) -> Markup:
             _svg('<circle class="alone" cx="{}" cy="{}" r="7"/>', alone, y + 40),
             _svg('<circle class="together" cx="{}" cy="{}" r="5"/>', together, y + 40),
         ]
-    told = (f"{_named(o)}: alone {whole(o.alone_total)}, together {whole(o.term_total)} {currency}" for o in offers)
+    told = (
+        f"{_named(o)}: alone {whole(o.alone_total)}, together {whole(o.term_total)} {currency}"
+        for o in offers
+    )
     return _drawing(len(offers), "Each alone, or together", "; ".join(told), marks)
 
 
 def _drawing(rows: int, title: str, told: str, marks: Sequence[Markup]) -> Markup:
     opening = _svg(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>', WIDTH, rows * ROW + AXIS, title, told
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><desc>{}</desc>',
+        WIDTH,
+        rows * ROW + AXIS,
+        title,
+        told,
     )
     return opening + Markup("").join(marks) + Markup("</svg>")
 

@@ -46,7 +46,7 @@ async def open_group(
     command: OpenGroup, actor: CurrentActor, tx: Tx, publish: Publish, passwords: Passwords
 ) -> Refusal | None:
     """Open the group, and assign its coordinator's initial password."""
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     refusal = domain.may_open(command, actor)
     if refusal is not None:
@@ -73,7 +73,7 @@ async def open_group(
 async def add_buyer(command: AddBuyer, actor: CurrentActor, tx: Tx, publish: Publish) -> Refusal | None:
     """Make an identified organisation a member."""
     group = await store.lock_group(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     refusal = domain.may_coordinate(group, actor)
     if refusal is not None or group is None:
@@ -103,7 +103,7 @@ async def add_buyer(command: AddBuyer, actor: CurrentActor, tx: Tx, publish: Pub
 async def remove_buyer(command: RemoveBuyer, actor: CurrentActor, tx: Tx, publish: Publish) -> Refusal | None:
     """Take a member out, with what it reported."""
     group = await store.lock_group(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     refusal = domain.may_coordinate(group, actor)
     if refusal is not None or group is None:
@@ -124,7 +124,7 @@ async def collect_usage(
 ) -> Refusal | None:
     """Take one part of a usage report; the last part that missed lets the report count."""
     group = await store.lock_group(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     buyer = await store.buyer(tx, command.purchase_id, command.buyer_id)
     refusal = domain.may_speak_for(group, buyer, actor)
@@ -158,7 +158,7 @@ async def set_billing_preferences(
 ) -> Refusal | None:
     """Keep how a buyer wants to be billed."""
     group = await store.lock_group(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     buyer = await store.buyer(tx, command.purchase_id, command.buyer_id)
     refusal = domain.may_speak_for(group, buyer, actor) or (domain.may_change(group) if group else None)
@@ -177,7 +177,7 @@ async def set_billing_preferences(
 async def close_group(command: CloseGroup, actor: CurrentActor, tx: Tx, publish: Publish) -> Refusal | None:
     """Freeze the membership and its usage, and pin both by their hashes."""
     group = await store.lock_group(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.purchase_id, publish.now):
+    if not await store.record_order(tx, publish.cause, command.purchase_id):
         return None
     refusal = domain.may_coordinate(group, actor)
     if refusal is not None or group is None:

@@ -18,16 +18,12 @@ from shared.messages.aggregation import (
 )
 
 
-async def record_order(
-    tx: asyncpg.Connection, cause_id: UUID, purchase_id: UUID, obeyed_at: datetime
-) -> bool:
+async def record_order(tx: asyncpg.Connection, cause_id: UUID, purchase_id: UUID) -> bool:
     """Note that this order is obeyed; False if it was noted before."""
     noted = await tx.fetchval(
-        "INSERT INTO orders (cause_id, purchase_id, obeyed_at) VALUES ($1, $2, $3) "
-        "ON CONFLICT DO NOTHING RETURNING true",
+        "INSERT INTO orders (cause_id, purchase_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
         cause_id,
         purchase_id,
-        obeyed_at,
     )
     return noted is not None
 

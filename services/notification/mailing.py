@@ -86,11 +86,7 @@ async def _send(session: Session, settings: Settings, mail: DueMail) -> Taken | 
             )
         except ValueError:
             return Rejected("box_does_not_open")
-    try:
-        to, message = recipient(mail), compose(mail, settings, password=password)
-    except ValueError:
-        return Rejected("address_not_usable")
-    return await session.send(message, to)
+    return await session.send(compose(mail, settings, password=password), recipient(mail))
 
 
 async def _record(

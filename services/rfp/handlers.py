@@ -13,6 +13,8 @@ from shared.messages.rfp import (
     DeadlinePassed,
     DescribeNeed,
     IssueRequest,
+    NeedDescribed,
+    ProviderListSet,
     ProviderRegistered,
     ProviderReinstated,
     ProviderSuspended,
@@ -83,7 +85,7 @@ async def describe_need(
 ) -> Refusal | NotYet | None:
     """Keep what the request asks for."""
     request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     refusal = domain.may_coordinate(request, actor)
     if refusal is not None or request is None:
@@ -92,6 +94,7 @@ async def describe_need(
     if refusal is not None:
         return refusal
     await store.keep_need(tx, command)
+    await publish(NeedDescribed(**dict(command)))
     return None
 
 
@@ -101,7 +104,7 @@ async def set_provider_list(
 ) -> Refusal | NotYet | None:
     """Keep who may see the request."""
     request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     refusal = domain.may_coordinate(request, actor)
     if refusal is not None or request is None:
@@ -110,6 +113,9 @@ async def set_provider_list(
     if refusal is not None:
         return refusal
     await store.keep_list(tx, command)
+    await publish(
+        ProviderListSet(purchase_id=command.purchase_id, provider_ids=command.provider_ids, rule=command.rule)
+    )
     return None
 
 
@@ -119,12 +125,12 @@ async def issue_request(
 ) -> Refusal | NotYet | None:
     """Freeze the request, its content and its list, and set its deadline."""
     request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     refusal = domain.may_coordinate(request, actor)
     if refusal is not None or request is None:
         return refusal
-    frozen = await issuing.freeze(tx, request, publish.now)
+    frozen = await issuing.freeze(tx, request, publish)
     if isinstance(frozen, Refusal | NotYet):
         return frozen
     deadline = frozen.issue.need.deadline
@@ -149,7 +155,7 @@ async def cancel_request(
 ) -> Refusal | NotYet | None:
     """Call the purchase off."""
     request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     refusal = domain.may_coordinate(request, actor)
     if refusal is not None or request is None:
@@ -168,6 +174,8 @@ async def pass_deadline(timer: Timer, tx: asyncpg.Connection, publish: Publisher
     """Say that the deadline has passed, unless the request was cancelled before."""
     request = await store.lock_request(tx, UUID(timer.subject))
     if request is None or request.version is None or request.deadline is None:
+        return
+    if issuing.was_cancelled(publish, request.purchase_id):
         return
     state = domain.move(request, "pass_deadline")
     if isinstance(state, Refusal | NotYet):
@@ -189,9 +197,7 @@ async def record_verification(
     if refusal is not None:
         return refusal
     request = await store.lock_or_add_request(tx, command.purchase_id)
-    added = await store.add_verification(
-        tx, command, cause_id=publish.cause, officer_id=actor.person_id, recorded_at=publish.now
-    )
+    added = await store.add_verification(tx, command, cause_id=publish.cause, officer_id=actor.person_id)
     if added:
         await verifying.judge_pending(tx, publish, request)
     return None
@@ -209,7 +215,7 @@ async def lapse_qualification(timer: Timer, tx: asyncpg.Connection, publish: Pub
 async def register_provider(command: RegisterProvider, tx: Tx, publish: Publish) -> None:
     """Make a provider known, or change what is known of it."""
     known = await registry.lock_provider(tx, command.provider_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return
     if isinstance(domain.may_register(command, known), domain.Repeated):
         return
@@ -228,7 +234,7 @@ async def register_provider(command: RegisterProvider, tx: Tx, publish: Publish)
 async def suspend_provider(command: SuspendProvider, tx: Tx, publish: Publish) -> Refusal | None:
     """Let nothing more be presented to a provider."""
     known = await registry.lock_provider(tx, command.provider_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     match domain.may_suspend(known, suspend=True):
         case Refusal() as refused:
@@ -244,7 +250,7 @@ async def suspend_provider(command: SuspendProvider, tx: Tx, publish: Publish) -
 async def reinstate_provider(command: ReinstateProvider, tx: Tx, publish: Publish) -> Refusal | None:
     """Lift a suspension."""
     known = await registry.lock_provider(tx, command.provider_id)
-    if not await store.record_order(tx, publish.cause, command.subject, publish.now):
+    if not await store.record_order(tx, publish.cause, command.subject):
         return None
     match domain.may_suspend(known, suspend=False):
         case Refusal() as refused:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +9,7 @@ import asyncpg
 from services.rfp import content, domain, registry, store
 from shared.documents import manifest_of, split
 from shared.messages.base import Document
-from shared.messages.rfp import RequestDocumentPart, RequestIssued
+from shared.messages.rfp import RequestCancelled, RequestDocumentPart, RequestIssued
 from shared.outbox import Publisher
 from shared.outcomes import NotYet, Refusal
 from shared.usage_digest import usage_digest
@@ -27,12 +26,16 @@ class Frozen:
     documents: tuple[tuple[str, bytes], ...]
 
 
-async def freeze(tx: asyncpg.Connection, request: domain.Request, now: datetime) -> Frozen | Refusal | NotYet:
+async def freeze(
+    tx: asyncpg.Connection, request: domain.Request, publish: Publisher
+) -> Frozen | Refusal | NotYet:
     """Gather what the request is made of, or say what is wrong or still missing."""
-    issue = domain.may_issue(request, now)
+    issue = domain.may_issue(request, publish.now)
     if isinstance(issue, Refusal | NotYet):
         return issue
-    provider_ids = domain.freeze_list(issue.listed, await registry.all_providers(tx))
+    provider_ids = _listed_before(publish) or domain.freeze_list(
+        issue.listed, await registry.all_providers(tx)
+    )
     if isinstance(provider_ids, Refusal):
         return provider_ids
     members = domain.known_members(issue.aggregated, await store.buyers(tx, request.purchase_id))
@@ -83,6 +86,25 @@ def issued(frozen: Frozen, manifests: list[Document]) -> RequestIssued:
         currency=issue.aggregated.currency,
         tax_basis=issue.aggregated.tax_basis,
     )
+
+
+def was_cancelled(publish: Publisher, purchase_id: UUID) -> bool:
+    """Return whether this service cancelled the request before its database was restored.
+
+    The order that did it is still to come again; a deadline that is due meanwhile must not be before it.
+    """
+    return any(
+        event.type == RequestCancelled.type() and event.subject == str(purchase_id)
+        for event in publish.adoptions.events.values()
+    )
+
+
+def _listed_before(publish: Publisher) -> tuple[str, ...]:
+    """Return the list that this very order froze before a restore: who fits a rule may have changed since."""
+    for event in publish.adoptions.of_decision(publish.cause):
+        if event.type == RequestIssued.type():
+            return RequestIssued.model_validate_json(event.body).provider_ids
+    return ()
 
 
 def _write_documents(

@@ -23,13 +23,12 @@ _LINES = TypeAdapter(tuple[LineUsage, ...])
 _IDENTIFIERS = TypeAdapter(tuple[Identifier, ...])
 
 
-async def record_order(tx: asyncpg.Connection, cause_id: UUID, subject: str, obeyed_at: datetime) -> bool:
+async def record_order(tx: asyncpg.Connection, cause_id: UUID, subject: str) -> bool:
     """Note that this order is obeyed; False if it was noted before."""
     noted = await tx.fetchval(
-        "INSERT INTO orders (cause_id, subject, obeyed_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING true",
+        "INSERT INTO orders (cause_id, subject) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
         cause_id,
         subject,
-        obeyed_at,
     )
     return noted is not None
 
@@ -196,13 +195,12 @@ async def add_verification(
     *,
     cause_id: UUID,
     officer_id: UUID,
-    recorded_at: datetime,
 ) -> bool:
     """Keep a finding behind the earlier ones; False if it is here already."""
     added = await tx.fetchval(
         "INSERT INTO verifications (purchase_id, number, cause_id, officer_id, snapshot, party, party_id, outcome, "
-        "method, reference, valid_until_at, reason, recorded_at) "
-        "SELECT $1, 1 + coalesce(max(number), 0), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 "
+        "method, reference, valid_until_at, reason) "
+        "SELECT $1, 1 + coalesce(max(number), 0), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 "
         "FROM verifications WHERE purchase_id = $1 ON CONFLICT (cause_id) DO NOTHING RETURNING true",
         finding.purchase_id,
         cause_id,
@@ -215,7 +213,6 @@ async def add_verification(
         finding.reference,
         finding.valid_until,
         finding.reason,
-        recorded_at,
     )
     return added is not None
 

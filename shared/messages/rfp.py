@@ -185,6 +185,26 @@ class RequestDrafted(RfpEvent):
     usage_digest: Digest
 
 
+class NeedDescribed(RfpEvent):
+    """The coordinator has said what the request asks for; the newest description counts until the request is issued."""
+
+    title: str
+    description: str
+    services: tuple[ServiceNeed, ...]
+    places: tuple[Name, ...]
+    deadline: Time
+    contract_months: int
+    mode: Mode
+    buyers_shown: BuyersShown
+
+
+class ProviderListSet(RfpEvent):
+    """The coordinator has said who may see the request; the newest list counts until the request is issued."""
+
+    provider_ids: tuple[ProviderId, ...]
+    rule: ProviderRule | None
+
+
 class RequestIssued(RfpEvent):
     """A version of the request is frozen, with its content and the list of those who may see it."""
 

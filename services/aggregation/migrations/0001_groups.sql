@@ -1,8 +1,7 @@
 -- Every order that was obeyed, for ever: the same order again changes nothing, even when the inbox has long been emptied.
 CREATE TABLE orders (
-    cause_id    uuid        PRIMARY KEY,
-    purchase_id uuid        NOT NULL,
-    obeyed_at   timestamptz NOT NULL
+    cause_id    uuid PRIMARY KEY,
+    purchase_id uuid NOT NULL
 );
 
 -- One group for one purchase.

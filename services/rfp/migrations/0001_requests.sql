@@ -1,8 +1,7 @@
 -- Every order that was obeyed, for ever: the same order again changes nothing, even when the inbox has long been emptied.
 CREATE TABLE orders (
-    cause_id  uuid        PRIMARY KEY,
-    subject   text        NOT NULL,
-    obeyed_at timestamptz NOT NULL
+    cause_id uuid PRIMARY KEY,
+    subject  text NOT NULL
 );
 
 -- One request for one purchase; its row is locked by every decision about the purchase.
@@ -69,7 +68,6 @@ CREATE TABLE verifications (
     reference   text        NOT NULL,
     valid_until_at timestamptz NOT NULL,
     reason      text,
-    recorded_at timestamptz NOT NULL,
     state       text        NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'counts', 'refused')),
     PRIMARY KEY (purchase_id, number)
 );

@@ -20,6 +20,7 @@ from shared.messages.rfp import (
     SuspendProvider,
 )
 from tests.memory import MemoryKafka, Running
+from tests.service.rebuilding import rebuilt
 from tests.service.rfp.conftest import OPERATOR, Purchase, soon
 
 
@@ -235,4 +236,34 @@ async def test_the_whole_log_again_changes_nothing(
     rfp.rewind()
     await kafka.settle()
     assert await rfp.tables(without=("inbox", "positions")) == before
+    assert {topic: len(records) for topic, records in kafka.topics.items()} == said
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_lost_database_is_rebuilt_from_the_topics(
+    rfp: Running, purchase: Purchase, kafka: MemoryKafka, database: str, cancelled: bool
+) -> None:
+    deadline = soon(seconds=3)
+    await purchase.ready(deadline=deadline)
+    await purchase.say(purchase.listing(rule=ProviderRule(category="voice", region="DE-NI")))
+    await purchase.say(purchase.finding(), purchase.officer)
+    await purchase.say(purchase.finding(purchase.buyer_ids[0]), purchase.officer)
+    await purchase.say(purchase.issuing())
+    await purchase.say(purchase.registering("aaaaaaaaaaa7"), OPERATOR)
+    await purchase.say(SuspendProvider(provider_id="aaaaaaaaaaa2", reason="Fraud"), OPERATOR)
+    if cancelled:
+        await purchase.say(purchase.cancelling())
+    await rfp.pool.execute("SELECT pg_sleep_until($1)", deadline)
+    await kafka.settle()
+    await purchase.say(purchase.cancelling())
+    assert purchase.refusals() == ["request_cancelled" if cancelled else "deadline_passed"]
+    ours = ("requests", "orders", "buyers", "usage_parts", "verifications", "providers", "timers")
+    before = {name: rows for name, rows in (await rfp.tables()).items() if name in ours}
+    said = {topic: len(records) for topic, records in kafka.topics.items()}
+    async with rebuilt("rfp", rfp, database, ["rfp.events", "rfp.documents"]) as again:
+        purchase.service = again
+        await kafka.settle()
+        await purchase.try_what_waits()
+        after = {name: rows for name, rows in (await again.tables()).items() if name in ours}
+    assert after == before
     assert {topic: len(records) for topic, records in kafka.topics.items()} == said

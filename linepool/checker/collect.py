@@ -1,0 +1,129 @@
+"""Reads a live stack: every topic from its beginning, every table of every service, mails and log files."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from linepool.checker.history import SERVICES, History, Mail, Record, Row
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack is, with logins that may read everything. `prefix` stands before its topics' names."""
+
+    bootstrap_servers: str
+    username: str
+    password: str = field(repr=False)
+    admin_dsn: str = field(repr=False)
+    prefix: str = ""
+    ca_file: Path | None = None
+
+
+async def collect(place: Place, *, mails: Path | None = None, logs: Iterable[Path] | None = None) -> History:
+    """Read everything, tables before topics; `mails` and `logs` are folders.
+
+    What happens meanwhile can be seen halfway: read a stack that has come to rest.
+    """
+    tables = await _tables(place)
+    records = await _records(place)
+    return History(
+        records=tuple(records),
+        tables=tables,
+        mails=None if mails is None else await asyncio.to_thread(_mails, mails),
+        logs=None if logs is None else await asyncio.to_thread(_logs, list(logs)),
+        read_at=datetime.now(UTC),
+    )
+
+
+async def _records(place: Place) -> list[Record]:
+    context = ssl.create_default_context(cafile=place.ca_file) if place.ca_file else None
+    consumer: Any = AIOKafkaConsumer(
+        bootstrap_servers=place.bootstrap_servers,
+        security_protocol="SASL_SSL" if context else "SASL_PLAINTEXT",
+        ssl_context=context,
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_plain_username=place.username,
+        sasl_plain_password=place.password,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        topics = [
+            topic
+            for topic in await consumer.topics()
+            if topic.startswith(place.prefix) and not topic.startswith("__")
+        ]
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in consumer.partitions_for_topic(topic) or ()
+        ]
+        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        unread = {partition for partition in partitions if ends[partition] > begins[partition]}
+        consumer.assign(sorted(unread))
+        records: list[Record] = []
+        while unread:
+            for partition, batch in (await consumer.getmany(*unread, timeout_ms=500)).items():
+                records += [_record(place, raw) for raw in batch if raw.offset < ends[partition]]
+            unread = {one for one in unread if await consumer.position(one) < ends[one]}
+        return records
+    finally:
+        await consumer.stop()
+
+
+def _record(place: Place, raw: Any) -> Record:
+    return Record(
+        topic=raw.topic.removeprefix(place.prefix),
+        partition=raw.partition,
+        offset=raw.offset,
+        appended_at=datetime.fromtimestamp(raw.timestamp / 1000, UTC),
+        key=raw.key,
+        value=raw.value,
+        headers=tuple(raw.headers),
+    )
+
+
+async def _tables(place: Place) -> dict[str, dict[str, tuple[Row, ...]]]:
+    connection = await asyncpg.connect(place.admin_dsn, server_settings={"timezone": "UTC"})
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            names = await connection.fetch(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY($1) ORDER BY 1, 2",
+                SERVICES,
+            )
+            tables: dict[str, dict[str, tuple[Row, ...]]] = {schema: {} for schema in SERVICES}
+            for schema, table in names:
+                rows = await connection.fetch(f'SELECT * FROM "{schema}"."{table}"')
+                tables[schema][table] = tuple(_row(place, row) for row in rows)
+            return tables
+    finally:
+        await connection.close()
+
+
+def _row(place: Place, row: asyncpg.Record) -> Row:
+    values = dict(row)
+    if place.prefix and isinstance(values.get("topic"), str):
+        values["topic"] = values["topic"].removeprefix(place.prefix)
+    return values
+
+
+def _mails(folder: Path) -> tuple[Mail, ...]:
+    return tuple(Mail(file.name, file.read_bytes()) for file in sorted(folder.rglob("*.eml")))
+
+
+def _logs(folders: list[Path]) -> dict[str, bytes]:
+    return {
+        str(file): file.read_bytes()
+        for folder in folders
+        for file in sorted(folder.rglob("*.log"))
+        if file.is_file()
+    }

@@ -1,0 +1,283 @@
+"""The whole flow of all five services, in every order and under every repetition."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from time import monotonic
+
+import pytest
+
+from shared.envelope import read_headers
+from shared.messages.bidding import MessageRejected, RepliesOpened
+from shared.messages.distribution import CancellationPresented
+from shared.messages.notification import MailDelivered
+from shared.messages.rfp import DeadlinePassed, GroupNotQualified, RequestCancelled, RequestIssued
+from tests.flow.purchase import (
+    OFFICER,
+    Purchase,
+    bid,
+    buy,
+    cancelling,
+    conclude,
+    expected_of,
+    form,
+    issue,
+    mails_of,
+    register,
+    verify,
+)
+from tests.flow.system import Parts, PartitionedKafka, System, five_services
+
+AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
+SLOWEST_S = 60.0
+pace: list[float] = []
+"""How long it took from the need to the last reply on this machine, once measured."""
+
+
+def soon() -> float:
+    """Return seconds to a deadline that is not missed on this machine, and not waited for long."""
+    return 0.7 + 2.5 * pace[0]
+
+
+def ahead() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=soon())
+
+
+@pytest.fixture(autouse=True)
+async def measured(parts: Parts) -> None:
+    """Run one purchase up to its replies, once, to see how fast this machine is."""
+    if pace:
+        return
+    kafka = PartitionedKafka()
+    async with five_services(Parts(parts.dsn, kafka, parts.mail, parts.worker)) as system:
+        purchase = Purchase((AIKO, BRIO, CORA))
+        await register(system, AIKO, BRIO, CORA)
+        await form(system, purchase)
+        began = monotonic()
+        snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=SLOWEST_S))
+        await verify(system, purchase, snapshot)
+        await bid(system, purchase)
+        pace.append(monotonic() - began)
+        for service in system.services.values():
+            await service.pool.execute(f"DROP SCHEMA {service.service.name} CASCADE")
+            await service.pool.execute(f"CREATE SCHEMA {service.service.name}")
+
+
+@pytest.fixture
+async def purchase(system: System) -> Purchase:
+    await register(system, AIKO, BRIO, CORA)
+    return Purchase((AIKO, BRIO, CORA))
+
+
+def mails(parts: Parts, purchase: Purchase) -> Counter[str]:
+    """Count the mails at the mail server to this purchase's people, by Message-ID."""
+    addresses = {purchase.contact(number).email for number in range(purchase.buyers + 1)}
+    found = Counter[str]()
+    for file in parts.mail.folder.glob("*.eml"):
+        headers = file.read_text().partition("\n\n")[0]
+        fields = dict(line.split(": ", 1) for line in headers.splitlines() if ": " in line)
+        if any(address in fields["To"] for address in addresses):
+            found[fields["Message-ID"]] += 1
+    return found
+
+
+def complete(parts: Parts, purchase: Purchase) -> None:
+    """Check that nothing is missing and nothing is doubled."""
+    assert parts.kafka.distinct(purchase.subjects) == expected_of(purchase)
+    delivered = [
+        one
+        for one in dict(
+            (read_headers(record.headers).id, message)
+            for record, message in zip(
+                parts.kafka.topics["notification.events"],
+                parts.kafka.messages("notification.events"),
+                strict=True,
+            )
+        ).values()
+        if isinstance(one, MailDelivered) and one.purchase_id == purchase.purchase_id
+    ]
+    assert sorted((one.person_id, one.kind) for one in delivered) == sorted(mails_of(purchase))
+    assert mails(parts, purchase) == Counter(one.message_id for one in delivered)
+
+
+async def test_a_purchase_runs_from_its_group_to_accepted_terms(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    await buy(system, purchase, seconds=soon)
+    await system.rest()
+    complete(parts, purchase)
+
+
+async def test_every_record_may_be_delivered_three_times(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    parts.kafka.copies = 3
+    await buy(system, purchase, seconds=lambda: 2 * soon())
+    await system.rest()
+    complete(parts, purchase)
+
+
+async def test_every_message_may_be_appended_three_times(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    parts.kafka.appended_times = 3
+    await buy(system, purchase, seconds=lambda: 2 * soon())
+    await system.rest()
+    complete(parts, purchase)
+
+
+@pytest.mark.parametrize("seed", range(24))
+async def test_any_order_between_the_streams_leads_to_the_same(
+    system: System, parts: Parts, purchase: Purchase, seed: int
+) -> None:
+    parts.kafka.random = Random(seed)
+    parts.kafka.in_pieces = True
+    parts.kafka.copies = 1 + seed % 2
+    await buy(system, purchase, seconds=lambda: 1.6 * soon())
+    await system.rest()
+    complete(parts, purchase)
+
+
+async def test_a_request_of_a_group_that_is_not_qualified_never_leaves(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    await form(system, purchase)
+    snapshot = await issue(system, purchase, ahead())
+    await system.order(purchase.finding(0, snapshot), OFFICER)
+    await system.order(purchase.finding(1, snapshot, refused=True), OFFICER)
+    await system.until(GroupNotQualified, purchase.purchase_id)
+    await system.until(RepliesOpened, purchase.purchase_id)
+    await system.rest()
+    said = parts.kafka.distinct(purchase.subjects)
+    assert not said.keys() & {"GroupQualified", "ProviderInvited", "RequestDistributed", "RequestPresented"}
+    assert not [topic for topic in parts.kafka.topics if topic.startswith("invitations.")]
+
+
+async def test_a_cancellation_reaches_everyone_who_was_invited(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    await form(system, purchase)
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(days=1))
+    await verify(system, purchase, snapshot)
+    await bid(system, purchase)
+    await system.order(cancelling(purchase), purchase.coordinator)
+    for provider_id in purchase.providers:
+        await system.until(CancellationPresented, purchase.purchase_id, provider_id=provider_id)
+    await system.word(AIKO, purchase.reply(0, revision=2))
+    rejected = await system.until(MessageRejected, purchase.purchase_id, provider_id=AIKO)
+    await system.rest()
+    assert rejected.reason == "cancelled"
+    said = parts.kafka.distinct(purchase.subjects)
+    assert said["RequestCancelled"] == 1
+    assert said["CancellationPresented"] == 3
+    assert not said.keys() & {DeadlinePassed.__name__, RepliesOpened.__name__}
+    for service in system.services.values():
+        assert not await service.pool.fetchval("SELECT true FROM timers WHERE kind = 'deadline'")
+
+
+async def test_a_purchase_without_replies_ends_with_that_news(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    await form(system, purchase)
+    snapshot = await issue(system, purchase, ahead())
+    await verify(system, purchase, snapshot)
+    opened = await system.until(RepliesOpened, purchase.purchase_id)
+    await system.rest()
+    assert opened.replies == ()
+    kinds = Counter(
+        one.kind
+        for one in parts.kafka.messages("notification.events")
+        if isinstance(one, MailDelivered) and one.purchase_id == purchase.purchase_id
+    )
+    assert kinds["no_replies"] == purchase.buyers + 1
+
+
+async def test_the_whole_log_again_changes_nothing(
+    system: System, parts: Parts, purchase: Purchase
+) -> None:
+    cancelled = Purchase((AIKO, BRIO))
+    await buy(system, purchase, seconds=soon)
+    await form(system, cancelled)
+    snapshot = await issue(system, cancelled, datetime.now(UTC) + timedelta(days=1))
+    await verify(system, cancelled, snapshot)
+    await bid(system, cancelled)
+    await system.order(cancelling(cancelled), cancelled.coordinator)
+    await system.until(RequestCancelled, cancelled.purchase_id)
+    await system.rest()
+    tables, topics = await system.tables(), parts.kafka.records()
+    sent = mails(parts, purchase) + mails(parts, cancelled)
+    for service in system.services.values():
+        await service.pool.execute("TRUNCATE inbox, positions")
+        service.rewind()
+    await system.rest()
+    assert await system.tables() == tables
+    # Receipts are answers: whoever says the same again is answered the same again.
+    assert parts.kafka.records(without=("notices.",)) == {
+        topic: records for topic, records in topics.items() if not topic.startswith("notices.")
+    }
+    for topic, records in parts.kafka.records().items():
+        assert set(records) == set(topics[topic])
+    assert mails(parts, purchase) + mails(parts, cancelled) == sent
+
+
+Step = Callable[[System, Purchase], object]
+
+
+async def _issued(system: System, purchase: Purchase) -> None:
+    await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=3 + 3 * soon()))
+
+
+async def _verified(system: System, purchase: Purchase) -> None:
+    issued = await system.until(RequestIssued, purchase.purchase_id)
+    await verify(system, purchase, issued.snapshot)
+
+
+async def _compared(system: System, purchase: Purchase) -> None:
+    await system.until(RepliesOpened, purchase.purchase_id)
+
+
+STEPS = {"formed": form, "issued": _issued, "verified": _verified, "bid": bid, "opened": _compared}
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_restored_database_catches_up_and_contradicts_nothing(
+    parts: Parts, postgres_copy: Callable[[str], object], step: str
+) -> None:
+    purchase = Purchase((AIKO, BRIO, CORA))
+    async with five_services(parts) as system:
+        await register(system, AIKO, BRIO, CORA)
+        for name, do in STEPS.items():
+            await do(system, purchase)
+            if name == step:
+                break
+    copy = await postgres_copy(parts.dsn)
+    async with five_services(parts) as system:
+        for name in list(STEPS)[list(STEPS).index(step) + 1 :]:
+            await STEPS[name](system, purchase)
+        await conclude(system, purchase)
+        await system.rest()
+        complete(parts, purchase)
+        tables = await system.tables()
+    topics = parts.kafka.records()
+    sent = mails(parts, purchase)
+    async with five_services(Parts(copy, parts.kafka, parts.mail, parts.worker)) as system:
+        await system.rest()
+        complete_again = parts.kafka.distinct(purchase.subjects)
+        restored = await system.tables()
+    assert complete_again == expected_of(purchase)
+    for topic, records in parts.kafka.records().items():
+        assert set(records) == set(topics[topic]), topic
+    assert mails(parts, purchase).keys() == sent.keys()
+    assert business(restored) == business(tables)
+
+
+DELIVERYS = ("adopted", "log", "subjects", "sequences")
+"""What a service knows of its own messages. Adopted entries are chained anew, in the order in which they are found."""
+
+
+def business(tables: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+    return {
+        service: {name: rows for name, rows in of_service.items() if name not in DELIVERYS}
+        for service, of_service in tables.items()
+    }

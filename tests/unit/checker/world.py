@@ -1,0 +1,489 @@
+"""A small purchase from beginning to end, as a stack would leave it: a history in which nothing is wrong.
+
+A `World` can be changed before it is looked at: that is how violations are planted.
+"""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid5
+
+from argon2 import PasswordHasher
+
+from linepool.checker.history import READERS, SERVICES, History, Mail, Record, readers_of
+from shared.documents import manifest_of, split
+from shared.envelope import Envelope
+from shared.messages import aggregation, bidding, distribution, notification, rfp
+from shared.messages.base import Message
+from shared.messages.providers import Offer, ReplySubmitted
+from shared.outbox import log_entry
+
+BEGIN = datetime(2026, 5, 1, 8, tzinfo=UTC)
+NAMES = UUID("9c1f0f52-0000-4000-8000-000000000000")
+PURCHASE = UUID("9c1f0f52-0000-4000-8000-000000000001")
+COORDINATOR = UUID("9c1f0f52-0000-4000-8000-000000000002")
+BUYERS = (UUID("9c1f0f52-0000-4000-8000-00000000000a"), UUID("9c1f0f52-0000-4000-8000-00000000000b"))
+REPORTS = (UUID("9c1f0f52-0000-4000-8000-0000000000aa"), UUID("9c1f0f52-0000-4000-8000-0000000000bb"))
+FIRST, SECOND, STRANGER = "first0000001", "second000001", "stranger0001"
+PASSWORD = "7G3KZ0P9QXW2M4NBVC8RT5YHJD"
+SNAPSHOT = "a" * 64
+DEADLINE = BEGIN + timedelta(days=2)
+CONTENT = b'{"title":"Voice"}'
+USAGE = b"line_id\nL-1\n"
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def named(name: str) -> UUID:
+    return uuid5(NAMES, name)
+
+
+def line(line_id: str, minutes: str, charged: str) -> aggregation.LineUsage:
+    used = aggregation.ServiceUsage(
+        service="voice.day", quantity=Decimal(minutes), unit="MIN", charged=Decimal(charged)
+    )
+    return aggregation.LineUsage(
+        line_id=line_id,
+        services=(used,),
+        recurring_charged=Decimal("5.00"),
+        contract_end=date(2026, 12, 31),
+        exit_fee=Decimal("0.00"),
+    )
+
+
+LINES = ((line("L-1", "100.5", "17.09"), line("L-2", "10", "1.70")), (line("L-3", "200", "34.00"),))
+
+
+def offer(components: list[dict[str, Any]]) -> Offer:
+    return Offer.model_validate(
+        {
+            "name": "An offer",
+            "currency": "EUR",
+            "tax_basis": "net",
+            "contract_months": 12,
+            "components": components,
+            "billing": "monthly",
+        }
+    )
+
+
+CHEAP = offer([{"kind": "usage", "service": "voice.day", "unit": "MIN", "price": "0.15"}])
+"""Costs 16.58 and 30.00 a month: 558.96 over the term."""
+TIERED = offer(
+    [
+        {
+            "kind": "usage",
+            "service": "voice.day",
+            "unit": "MIN",
+            "tiers": [{"from_volume": "0", "price": "0.20"}, {"from_volume": "300", "price": "0.10"}],
+        },
+        {"kind": "recurring", "per": "line", "price": "5.00"},
+        {"kind": "one_time", "per": "buyer", "price": "10.00"},
+    ]
+)
+"""Costs 31.05 for minutes and 15.00 for lines a month, and 20.00 once: 572.60 over the term."""
+
+
+@dataclass
+class World:
+    """Everything that a stack leaves behind, still open to change."""
+
+    records: list[Record] = field(default_factory=list)
+    tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
+        default_factory=lambda: {service: {"log": [], "outbox": [], "parked": []} for service in SERVICES}
+    )
+    mails: list[Mail] = field(default_factory=list)
+    logs: dict[str, bytes] = field(default_factory=dict)
+    now: datetime = BEGIN
+
+    def append(
+        self, topic: str, value: bytes | None, headers: list[tuple[str, bytes]], key: bytes | None = None
+    ) -> Record:
+        """Append one record, a second after the one before."""
+        self.now += timedelta(seconds=1)
+        offset = sum(record.topic == topic for record in self.records)
+        record = Record(topic, 0, offset, self.now, key, value, tuple(headers))
+        self.records.append(record)
+        return record
+
+    def say(
+        self, service: str, message: Message, *, to: str = "", id_: UUID | None = None, log: bool = True
+    ) -> Record:
+        """Let a service say something, with its version and, on its own streams, its log entry."""
+        topic = message.stream + to
+        subject = "" if to else message.subject
+        source = f"/linepool/{service}"
+        before = {
+            record.id
+            for record in self.records
+            if record.topic == topic
+            and record.header("ce_source") == source
+            and (to or record.subject == message.subject)
+        }
+        id_ = id_ or named(f"{topic}/{subject}/{len(self.records)}")
+        envelope = Envelope(
+            id=id_,
+            type=message.type(),
+            source=source,
+            subject=message.subject,
+            time=self.now,
+            sequence=len(before) + 1,
+            correlation_id=PURCHASE,
+            causation_id=named("cause"),
+        )
+        record = self.append(topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode())
+        if not to and log:
+            self.log(service, record)
+        return record
+
+    def log(self, service: str, record: Record) -> None:
+        """Write the log's entry, chained to the one before."""
+        rows = self.tables[service]["log"]
+        chain = next(
+            (
+                row["chain"]
+                for row in reversed(rows)
+                if (row["stream"], row["subject"]) == (record.topic, record.subject)
+            ),
+            b"",
+        )
+        body = sha256(record.value or b"").digest()
+        version = record.sequence or 0
+        entry = log_entry(
+            version, UUID(record.id), record.header("ce_type"), named("cause"), None, self.now, body
+        )
+        rows.append(
+            {
+                "id": len(rows) + 1,
+                "stream": record.topic,
+                "subject": record.subject,
+                "sequence": version,
+                "event_id": UUID(record.id),
+                "type": record.header("ce_type"),
+                "cause_id": named("cause"),
+                "actor_id": None,
+                "decided_at": self.now,
+                "body_sha256": body,
+                "chain": sha256(chain + entry).digest(),
+            }
+        )
+
+    def submit(self, provider: str, value: bytes, id_: str) -> Record:
+        """Let a provider write to its topic."""
+        type_ = ReplySubmitted.type().encode()
+        return self.append(f"replies.{provider}", value, [("ce_id", id_.encode()), ("ce_type", type_)])
+
+    def receipt(self, submitted: Record, reply_id: UUID | None, *, id_: UUID | None = None) -> Record:
+        """Let bidding take what a provider wrote."""
+        message = bidding.ReceiptIssued(
+            purchase_id=PURCHASE,
+            message_id=submitted.id,
+            message_type=ReplySubmitted.type(),
+            sha256=sha256(submitted.value or b"").hexdigest(),
+            appended_at=submitted.appended_at,
+            reply_id=reply_id,
+        )
+        return self.say("bidding", message, to=submitted.provider, id_=id_)
+
+    def find(self, type_: str, topic: str = "") -> Record:
+        """Return the first record of a type."""
+        return next(one for one in self.records if one.type == type_ and one.topic.startswith(topic))
+
+    def replace(self, record: Record, **changes: Any) -> None:
+        """Put a changed copy in a record's place; `body` changes fields of its body."""
+        body = {**record.body, **changes.pop("body", {})}
+        value = changes.pop("value", json.dumps(body).encode())
+        copy = Record(**{**{name: getattr(record, name) for name in record.__dataclass_fields__}, **changes})
+        copy = Record(copy.topic, copy.partition, copy.offset, copy.appended_at, copy.key, value, copy.headers)
+        self.records[self.records.index(record)] = copy
+
+    def restamp(self, service: str) -> None:
+        """Let a service's log agree with its records again, so that only the planted change is wrong."""
+        old = self.tables[service]["log"]
+        self.tables[service]["log"] = []
+        said = {record.id: record for record in self.records}
+        for row in old:
+            self.log(service, said[str(row["event_id"])])
+
+    def history(self, *, at_rest: bool = True) -> History:
+        """Return what is there now; consumers have read everything, unless it is not at rest."""
+        ends: dict[tuple[str, int], int] = {}
+        for record in self.records:
+            place = (record.topic, record.partition)
+            ends[place] = max(ends.get(place, 0), record.offset + 1)
+        positions: dict[str, list[dict[str, Any]]] = {service: [] for service in SERVICES}
+        for (topic, partition), end in ends.items() if at_rest else ():
+            for consumer in readers_of(topic):
+                row = {"consumer": consumer, "topic": topic, "partition": partition, "next": end}
+                positions[consumer.partition(".")[0]].append(row)
+        tables = {
+            service: {
+                "positions": tuple(positions[service]),
+                **{name: tuple(rows) for name, rows in tables.items()},
+            }
+            for service, tables in self.tables.items()
+        }
+        return History(tuple(self.records), tables, tuple(self.mails), self.logs)
+
+
+def a_purchase() -> World:
+    """Return a world in which two providers were invited, three replies came, and one was selected."""
+    assert READERS
+    world = World()
+    _aggregate(world)
+    _issue(world)
+    _distribute(world)
+    _bid(world)
+    _compare(world)
+    _select(world)
+    return world
+
+
+def _aggregate(world: World) -> None:
+    tables = world.tables["aggregation"]
+    say = lambda message: world.say("aggregation", message)  # noqa: E731 # said often
+    opened = aggregation.GroupOpened(
+        purchase_id=PURCHASE, name="Group", currency="EUR", tax_basis="net", coordinator_id=COORDINATOR
+    )
+    say(opened)
+    say(aggregation.ContactRecorded(person_id=COORDINATOR, name="Ada", email="ada@linepool.example"))
+    say(
+        aggregation.CredentialAssigned(
+            person_id=COORDINATOR,
+            purchase_id=PURCHASE,
+            number=1,
+            state="assigned",
+            verifier=HASHER.hash(PASSWORD),
+            sealed_password=b64encode(b"sealed").decode(),
+            expires_at=BEGIN + timedelta(hours=72),
+        )
+    )
+    period = aggregation.Period(start=date(2026, 4, 1), end=date(2026, 4, 30), months=1)
+    for buyer, report, lines in zip(BUYERS, REPORTS, LINES, strict=True):
+        say(
+            aggregation.UsageLinesReported(
+                purchase_id=PURCHASE, buyer_id=buyer, report_id=report, part=1, parts=1, lines=lines
+            )
+        )
+    say(
+        aggregation.GroupAggregated(
+            purchase_id=PURCHASE,
+            name="Group",
+            currency="EUR",
+            tax_basis="net",
+            coordinator_id=COORDINATOR,
+            buyer_ids=BUYERS,
+            reports=dict(zip(BUYERS, REPORTS, strict=True)),
+            period=period,
+            lines=3,
+            usage_digest="b" * 64,
+            snapshot=SNAPSHOT,
+        )
+    )
+    tables["groups"] = [{"purchase_id": PURCHASE, "opened_at": BEGIN, "closed_at": BEGIN}]
+    tables["credentials"] = [
+        {"purchase_id": PURCHASE, "person_id": COORDINATOR, "number": 1, "cause_id": named("c"), "assigned_at": BEGIN}
+    ]
+    message_id = "<initial@linepool.example>"
+    text = f"Hello Ada,\n\nthis is your initial password:\n\n    {PASSWORD}\n"
+    raw = f"Message-ID: {message_id}\nTo: Ada <ada@linepool.example>\nSubject: Your initial password\n\n{text}"
+    world.mails.append(Mail("1.eml", raw.encode()))
+    delivered = notification.MailDelivered(
+        purchase_id=PURCHASE, person_id=COORDINATOR, kind="initial_password", message_id=message_id
+    )
+    world.say("notification", delivered)
+
+
+def _issue(world: World) -> None:
+    content = manifest_of("request.json", CONTENT)
+    usage = manifest_of("usage.csv", USAGE)
+    for document, bytes_ in ((content, CONTENT), (usage, USAGE)):
+        for number, data in split(document, bytes_):
+            part = rfp.RequestDocumentPart(
+                purchase_id=PURCHASE, document=document, request_version=1, part=number, data=data
+            )
+            world.say("rfp", part)
+    issued = rfp.RequestIssued(
+        purchase_id=PURCHASE,
+        request_version=1,
+        title="Voice",
+        content=content,
+        documents=(usage,),
+        snapshot=SNAPSHOT,
+        usage_digest="b" * 64,
+        provider_ids=(FIRST, SECOND),
+        services=(rfp.ServiceNeed(service="voice.day", unit="MIN", description="Calls by day"),),
+        deadline=DEADLINE,
+        contract_months=12,
+        mode="transmit",
+        buyers_shown="named",
+        currency="EUR",
+        tax_basis="net",
+    )
+    world.say("rfp", issued)
+    world.say("bidding", bidding.BidBoxReady(purchase_id=PURCHASE, request_version=1, seal="none"))
+    qualified = rfp.GroupQualified(
+        purchase_id=PURCHASE, number=1, snapshot=SNAPSHOT, valid_until=BEGIN + timedelta(days=30)
+    )
+    world.say("rfp", qualified)
+    world.tables["rfp"]["requests"] = [{"purchase_id": PURCHASE, "issued_at": world.now}]
+
+
+def _distribute(world: World) -> None:
+    tables = world.tables["distribution"]
+    tables["disclosures"] = []
+    tables["inbox"] = []
+    content, usage = manifest_of("request.json", CONTENT), manifest_of("usage.csv", USAGE)
+    for provider in (FIRST, SECOND):
+        world.say(
+            "distribution",
+            distribution.RequestPresented(
+                purchase_id=PURCHASE,
+                request_version=1,
+                title="Voice",
+                deadline=DEADLINE,
+                mode="transmit",
+                seal="none",
+                content=content,
+                content_json=CONTENT.decode(),
+                documents=(usage,),
+            ),
+            to=provider,
+        )
+        for number, data in split(usage, USAGE):
+            part = distribution.PresentedDocumentPart(
+                purchase_id=PURCHASE, document=usage, request_version=1, part=number, data=data
+            )
+            world.say("distribution", part, to=provider)
+        invited = distribution.ProviderInvited(
+            purchase_id=PURCHASE,
+            request_version=1,
+            provider_id=provider,
+            mode="transmit",
+            content_sha256=content.sha256,
+            qualification=1,
+        )
+        world.say("distribution", invited)
+        tables["disclosures"].append(
+            {
+                "purchase_id": PURCHASE,
+                "request_version": 1,
+                "provider_id": provider,
+                "content_sha256": content.sha256,
+                "qualification": 1,
+                "disclosed_at": world.now,
+                "cause_id": named(f"invitation/{provider}"),
+            }
+        )
+    world.say("distribution", distribution.RequestDistributed(purchase_id=PURCHASE, request_version=1, invited=2))
+    tables["requests"] = [{"purchase_id": PURCHASE, "request_version": 1, "opened_at": world.now}]
+
+
+def _bid(world: World) -> None:
+    for provider, revision, offered in ((FIRST, 1, TIERED), (FIRST, 2, CHEAP), (SECOND, 1, TIERED)):
+        reply = ReplySubmitted(
+            purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=offered
+        )
+        submitted = world.submit(provider, reply.to_bytes(), f"{provider}-{revision}")
+        world.receipt(submitted, named(f"reply/{provider}/{revision}"))
+    broken = world.submit(STRANGER, b"\xff not json", "x-1")
+    world.say(
+        "bidding",
+        bidding.MessageRejected(
+            purchase_id=None,
+            message_id="x-1",
+            sha256=sha256(b"\xff not json").hexdigest(),
+            appended_at=broken.appended_at,
+            reason="unreadable",
+            detail="The message is not JSON.",
+        ),
+        to=STRANGER,
+    )
+
+
+def _compare(world: World) -> None:
+    world.now = DEADLINE
+    world.say("rfp", rfp.DeadlinePassed(purchase_id=PURCHASE, request_version=1, deadline=DEADLINE))
+    replies = tuple(
+        bidding.OpenedReply(
+            reply_id=named(f"reply/{provider}/{revision}"),
+            provider_id=provider,
+            revision=revision,
+            appended_at=BEGIN,
+            standing=standing,
+        )
+        for provider, revision, standing in (
+            (FIRST, 1, "replaced"),
+            (FIRST, 2, "evaluated"),
+            (SECOND, 1, "evaluated"),
+        )
+    )
+    world.say(
+        "bidding", bidding.RepliesOpened(purchase_id=PURCHASE, request_version=1, replies=replies, declined=())
+    )
+    comparison = b'{"replies":[]}'
+    document = manifest_of("comparison.json", comparison)
+    for number, data in split(document, comparison):
+        part = bidding.ComparisonPart(
+            purchase_id=PURCHASE, document=document, request_version=1, part=number, data=data
+        )
+        world.say("bidding", part)
+    ranked = tuple(
+        bidding.RankedReply(
+            reply_id=named(f"reply/{provider}/{revision}"),
+            provider_id=provider,
+            rank=rank,
+            total=Decimal(total),
+            saving=Decimal("813.48") - Decimal(total),
+        )
+        for provider, revision, rank, total in ((FIRST, 2, 1, "558.96"), (SECOND, 1, 2, "572.60"))
+    )
+    world.say(
+        "bidding",
+        bidding.RepliesCompared(
+            purchase_id=PURCHASE,
+            request_version=1,
+            usage_digest="b" * 64,
+            charged=Decimal("813.48"),
+            replies=ranked,
+            comparison_sha256=document.sha256,
+        ),
+    )
+    world.tables["bidding"]["boxes"] = [
+        {"purchase_id": PURCHASE, "stage": "compared", "opened_at": world.now, "compared_at": world.now}
+    ]
+    world.tables["bidding"]["replies"] = [
+        {"id": reply.reply_id, "purchase_id": PURCHASE, "provider_id": reply.provider_id, "standing": reply.standing}
+        for reply in replies
+    ]
+
+
+def _select(world: World) -> None:
+    world.say(
+        "bidding",
+        bidding.ProviderSelected(
+            purchase_id=PURCHASE,
+            award=1,
+            provider_id=FIRST,
+            reply_id=named(f"reply/{FIRST}/2"),
+            others=(
+                bidding.Unsuccessful(
+                    provider_id=SECOND, reply_id=named(f"reply/{SECOND}/1"), rank=2, reason="costs more"
+                ),
+            ),
+        ),
+    )
+    world.tables["bidding"]["awards"] = [
+        {"purchase_id": PURCHASE, "number": 1, "provider_id": FIRST, "standing": True, "cause_id": named("select")}
+    ]
+    award = notification.AwardNotified(
+        purchase_id=PURCHASE, award=1, reply_id=named(f"reply/{FIRST}/2"), buyers=()
+    )
+    world.say("notification", award, to=FIRST)
+    unsuccessful = notification.UnsuccessfulNotified(
+        purchase_id=PURCHASE, reply_id=named(f"reply/{SECOND}/1"), rank=2, reason="costs more"
+    )
+    world.say("notification", unsuccessful, to=SECOND)
