@@ -4,7 +4,6 @@ Ids are derived from the decision that is being made, so that a replay says the 
 streams also gets the subject's next version and an entry in the log, which says each fact only once.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from shared.adoption import Adoptions
 from shared.crash import crash
@@ -218,12 +218,12 @@ def log_entry(
 
 def encode_headers(envelope: Envelope) -> bytes:
     """Return the headers as the outbox keeps them: JSON pairs."""
-    return json.dumps([(name, value.decode()) for name, value in envelope.to_headers()]).encode()
+    return orjson.dumps([(name, value.decode()) for name, value in envelope.to_headers()])
 
 
 def decode_headers(stored: bytes) -> list[tuple[str, bytes]]:
     """Return what `encode_headers` kept."""
-    return [(name, value.encode()) for name, value in json.loads(stored)]
+    return [(name, value.encode()) for name, value in orjson.loads(stored)]
 
 
 def _by_stream(rows: Sequence[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from shared.outbox import decode_headers
 from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
 
-BATCH = 2_000
+BATCH = 4_000
 POLL_S = 0.5
 SEND_TIMEOUT_S = 20.0
 LONGEST_BLOCK_S = 60.0
@@ -54,6 +54,10 @@ class Relay:
     """Returns an async context manager that yields a Sender; called again after errors that poison a producer."""
     blocked: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Topics left out: until when (the loop's clock), and how long the next pause is."""
+    following: list[asyncpg.Record] = field(default_factory=list)
+    """Rows read ahead, to be sent next."""
+    acknowledged: list[tuple[asyncpg.Record, Sent]] = field(default_factory=list)
+    """Rows that Kafka has, still to be deleted."""
 
     async def run(self) -> None:
         """Work until cancelled; wait and begin again when the database or the broker goes away."""
@@ -72,6 +76,7 @@ class Relay:
                 "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", _LOCK
             ):
                 await asyncio.sleep(POLL_S)
+            self.following, self.acknowledged = [], []
             try:
                 async with self.make_sender() as sender:
                     while await self.send_some(connection, sender):
@@ -83,9 +88,13 @@ class Relay:
                     )
 
     async def send_some(self, connection: asyncpg.Connection, sender: Sender) -> bool:
-        """Send one round, or wait for work; return whether the producer is still good."""
+        """Send one round, or wait for work; return whether the producer is still good.
+
+        While Kafka works on one round, the database forgets the one before and reads the next.
+        """
         self.runtime.outbox_filled.clear()
-        rows = await self._next(connection)
+        rows = self.following or await self._turn_page(connection, [])
+        self.following = []
         if not rows:
             try:
                 async with asyncio.timeout(POLL_S):
@@ -97,10 +106,8 @@ class Relay:
         for topic in unknown:
             self._block(topic, "missing or forbidden")
         rows = [row for row in rows if row["topic"] not in unknown]
-        if not rows:
-            return True
         crash("before_send")
-        results = await sender.send(rows)
+        results, following = await asyncio.gather(sender.send(rows), self._turn_page(connection, rows))
         crash("before_ack")
         failed = {
             row["topic"]: result
@@ -109,36 +116,51 @@ class Relay:
         }
         for topic, error in failed.items():
             self._block(topic, type(error).__name__)
-        sent = [(row, result) for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
-        if sent:
-            await self._forget(connection, sent)
-            for topic in {row["topic"] for row, _ in sent} - failed.keys():
-                self.blocked.pop(topic, None)
+        self.acknowledged = [
+            (row, result) for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)
+        ]
+        for topic in {row["topic"] for row, _ in self.acknowledged} - failed.keys():
+            self.blocked.pop(topic, None)
+        # Nothing may overtake a row that failed.
+        self.following = [row for row in following if row["topic"] not in failed]
+        if not self.following:
+            await self._forget(connection)
         crash("after_ack")
-        # An idempotent producer that met an error may refuse everything after it: begin with a new one.
         self.runtime.metrics.blocked_topics.set(len(self.blocked))
+        # An idempotent producer that met an error may refuse everything after it: begin with a new one.
         return not failed
 
-    async def _next(self, connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        """Return the oldest rows of each topic in turn."""
+    async def _turn_page(
+        self, connection: asyncpg.Connection, sending: Sequence[asyncpg.Record]
+    ) -> list[asyncpg.Record]:
+        """Forget what was acknowledged, and return the oldest rows of each topic in turn that are not being sent."""
+        await self._forget(connection)
         now = asyncio.get_running_loop().time()
         out = [topic for topic, (until, _) in self.blocked.items() if until > now]
+        last = {row["topic"]: row["id"] for row in sending}
         rows: list[asyncpg.Record] = await connection.fetch(
             "WITH RECURSIVE topics AS ("
             " (SELECT topic FROM outbox ORDER BY topic LIMIT 1) UNION ALL"
             " SELECT (SELECT topic FROM outbox WHERE topic > t.topic ORDER BY topic LIMIT 1)"
             " FROM topics t WHERE t.topic IS NOT NULL),"
-            " open AS (SELECT topic FROM topics WHERE topic IS NOT NULL AND topic <> ALL($1::text[]))"
+            " sending AS (SELECT * FROM unnest($3::text[], $4::bigint[]) AS s (topic, last)),"
+            " open AS (SELECT topic, coalesce(last, 0) AS last FROM topics LEFT JOIN sending USING (topic)"
+            "  WHERE topic IS NOT NULL AND topic <> ALL($1::text[]))"
             " SELECT o.*, clock_timestamp() AS read_at FROM open CROSS JOIN LATERAL"
-            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic ORDER BY id"
+            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic AND id > open.last ORDER BY id"
             "  LIMIT greatest(10, $2 / (SELECT count(*) FROM open))) AS o ORDER BY o.id",
             out,
             BATCH,
+            list(last),
+            list(last.values()),
         )
         return rows
 
-    async def _forget(self, connection: asyncpg.Connection, sent: list[tuple[asyncpg.Record, Sent]]) -> None:
-        """Delete what was sent, and note how far the own streams are written."""
+    async def _forget(self, connection: asyncpg.Connection) -> None:
+        """Delete what was acknowledged, and note how far the own streams are written."""
+        sent = self.acknowledged
+        if not sent:
+            return
         written: dict[tuple[str, int], int] = {}
         for row, result in sent:
             place = (row["topic"], result.partition)
@@ -158,6 +180,7 @@ class Relay:
                 [written[place] for place in places],
             )
             after = await connection.fetchval("SELECT clock_timestamp()")
+        self.acknowledged = []
         appended = [result.appended_at for _, result in sent if result.appended_at is not None]
         if appended:
             before = min(row["read_at"] for row, _ in sent)

@@ -51,6 +51,9 @@ _TRANSIENT = {
     # What the client says while it knows no leader for any of the partitions.
     KafkaError._NOENT,  # noqa: SLF001 -- as above
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    # A broker that has just restarted counts leader epochs behind what the client has heard.
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
 }
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 from pydantic import ValidationError
 
 from linepool.client.connection import Connection
@@ -31,8 +33,17 @@ class Entry:
     headers: tuple[tuple[str, bytes | None], ...]
     appended_at: datetime
     envelope: Received
-    message: Message | None
-    """What it says, where it can be read as its type."""
+
+    @cached_property
+    def message(self) -> Message | None:
+        """What it says, where it can be read as its type."""
+        model = registry.get(self.envelope.type or "")
+        if model is None or self.body is None:
+            return None
+        try:
+            return model.model_validate_json(self.body)
+        except ValidationError:
+            return None
 
     @property
     def id(self) -> UUID | None:
@@ -50,6 +61,10 @@ class Entry:
 
     def says(self, type_: type[M], about: UUID | str | None = None) -> M | None:
         """Return the message if it is of this type (and its subject is this one)."""
+        model = registry.get(self.envelope.type or "")
+        # Only what is asked for is read: parts of documents and of usage are large.
+        if model is None or not issubclass(model, type_):
+            return None
         message = self.message
         if not isinstance(message, type_) or (about is not None and message.subject != str(about)):
             return None
@@ -169,12 +184,6 @@ class Journal:
 
 def entry_of(record: ConsumerRecord, prefix: str = "") -> Entry:
     """Read a record; whatever cannot be read is missing, and nothing is raised."""
-    envelope = read_headers(record.headers)
-    model = registry.get(envelope.type or "")
-    message: Message | None = None
-    if model is not None and record.value is not None:
-        with suppress(ValidationError):
-            message = model.model_validate_json(record.value)
     return Entry(
         topic=record.topic.removeprefix(prefix),
         partition=record.partition,
@@ -183,16 +192,21 @@ def entry_of(record: ConsumerRecord, prefix: str = "") -> Entry:
         body=record.value,
         headers=tuple(record.headers),
         appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        envelope=envelope,
-        message=message,
+        envelope=read_headers(record.headers),
     )
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Return a topic's partitions, once the broker knows it."""
+    """Return a topic's partitions, once the broker knows it.
+
+    Raises:
+        TopicAuthorizationFailedError: the broker does not let this login see it.
+    """
     client = consumer._client  # noqa: SLF001 # no public call asks for a topic outside a subscription
     await client.add_topic(topic)
     while not (found := consumer.partitions_for_topic(topic)):
+        if topic in client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(topic)
         await client.force_metadata_update()
         await asyncio.sleep(0.05)
     return [TopicPartition(topic, number) for number in sorted(found)]

@@ -53,8 +53,8 @@ class Orders:
     async def outcome(self, order_id: UUID, *, within: float = 30) -> Outcome:
         """Wait for the first event that this order caused, or for its refusal.
 
-        Some orders are obeyed without an event (`DescribeNeed`, `SetProviderList`, a part of a report that is not the last):
-        they end in TimeoutError like an order that nobody has obeyed yet.
+        A part of a usage report that is not the last is obeyed without an event, and so is an order that changes nothing: they
+        end in TimeoutError like an order that nobody has obeyed yet.
 
         Raises:
             TimeoutError: there was neither within so many seconds.
@@ -71,20 +71,19 @@ class Orders:
 
     def refusals(self, about: UUID | str | None = None) -> list[Refusal]:
         """Return every refusal read so far (about this subject)."""
-        found = (entry.message for entry in self.journal.entries)
-        return [
-            message
-            for message in found
-            if isinstance(message, Refused | ProviderOrderRefused)
-            and (about is None or message.subject == str(about))
-        ]
+        found = (_refusal(entry) for entry in self.journal.entries)
+        return [one for one in found if one is not None and (about is None or one.subject == str(about))]
 
 
 def _answers(entry: Entry, order_id: UUID) -> bool:
-    message = entry.message
-    if isinstance(message, Refused | ProviderOrderRefused):
-        return message.command_id == order_id
-    return message is not None and entry.envelope.causation_id == order_id
+    refusal = _refusal(entry)
+    if refusal is not None:
+        return refusal.command_id == order_id
+    return entry.envelope.causation_id == order_id
+
+
+def _refusal(entry: Entry) -> Refusal | None:
+    return entry.says(Refused) or entry.says(ProviderOrderRefused)
 
 
 @asynccontextmanager

@@ -151,7 +151,7 @@ class People:
         contract_months: int,
         buyers_shown: BuyersShown = "named",
     ) -> UUID:
-        """Say what the request asks for. Obeyed without an event."""
+        """Say what the request asks for."""
         order = DescribeNeed(
             purchase_id=purchase_id,
             title=title,
@@ -173,7 +173,7 @@ class People:
         provider_ids: Sequence[str] = (),
         rule: ProviderRule | None = None,
     ) -> UUID:
-        """Say who may see the request and reply, by ids or by a rule. Obeyed without an event."""
+        """Say who may see the request and reply, by ids or by a rule."""
         order = SetProviderList(purchase_id=purchase_id, provider_ids=tuple(provider_ids), rule=rule)
         return await self.give(order, by)
 

@@ -75,13 +75,14 @@ def _tariffs_for(
         for price in priced("1.05")
     )
     line_fee = tariffs.Recurring(tariffs.Per.LINE, rounded(charge_per_line * Decimal("0.5")))
+    kinds: dict[str, tuple[tariffs.Component, ...]] = {
+        "Invented offer: one price for each service": priced("0.92"),
+        "Invented offer: low prices with a line fee": (line_fee, *priced("0.45")),
+        "Invented offer: prices by the group's volume": tiered,
+    }
     return tuple(
         tariffs.Tariff(name, currency, basis, CONTRACT_MONTHS, components)
-        for name, components in (
-            ("Invented offer: one price for each service", priced("0.92")),
-            ("Invented offer: low prices with a line fee", (line_fee, *priced("0.45"))),
-            ("Invented offer: prices by the group's volume", tiered),
-        )
+        for name, components in kinds.items()
     )
 
 

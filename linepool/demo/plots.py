@@ -8,10 +8,10 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
-from linepool.demo.figures import signed_money, whole
+from linepool.demo.figures import money, signed_money, whole
 from linepool.demo.story import Buyer, Offer
 
-WIDTH = 760
+WIDTH = 1040
 LEFT = 8
 RIGHT = WIDTH - 8
 ROW = 64
@@ -119,7 +119,7 @@ def alone_or_together(offers: Sequence[Offer], currency: str) -> Markup:
         alone, together = scale.x(offer.alone_total), scale.x(offer.term_total)
         marks += [
             _label(LEFT, y + 16, _named(offer)),
-            _label(RIGHT, y + 16, f"{signed_money(offer.gain_from_group)} by being a group", "end"),
+            _label(RIGHT, y + 16, _gain(offer), "end"),
             _svg('<path class="gain" d="M{} {}H{}"/>', together, y + 40, alone),
             _svg('<circle class="alone" cx="{}" cy="{}" r="7"/>', alone, y + 40),
             _svg('<circle class="together" cx="{}" cy="{}" r="5"/>', together, y + 40),
@@ -159,7 +159,14 @@ def _label(x: int, y: int, text: str, classes: str = "") -> Markup:
 
 
 def _named(offer: Offer) -> str:
-    return f"{offer.rank}  {offer.provider}"
+    return f"{offer.rank}. {offer.provider}"
+
+
+def _gain(offer: Offer) -> str:
+    if offer.gain_from_group == 0:
+        return "no difference"
+    more_or_less = "less" if offer.gain_from_group > 0 else "more"
+    return f"together {money(abs(offer.gain_from_group))} {more_or_less}"
 
 
 def _svg(template: str, *values: object) -> Markup:

@@ -142,7 +142,7 @@ async def collect_usage(
     await store.begin_report(tx, command, domain.next_number(reports))
     if isinstance(decision, domain.Collected):
         already = await store.add_part(tx, command, sha256)
-        decision = domain.duplicate_line(command.lines, already) or decision
+        pass
     if isinstance(decision, domain.BadLine):
         await _refuse_report(tx, publish, command, decision)
     elif decision.completes:
@@ -218,13 +218,13 @@ def _digest(lines: list[tuple[UUID, str]]) -> str:
 async def _refuse_report(
     tx: asyncpg.Connection, publish: Publisher, command: ReportUsage, bad: domain.BadLine
 ) -> None:
-    # Said here and not by returning a refusal: that would undo that the whole report is refused.
+    # Said here and not by returning a refusal: that would undo that the whole report is refused. It is a decision of its own, so
+    # that after a restore the order is obeyed to the same end, and not answered from what was said before.
     await store.end_reports(tx, command.purchase_id, [command.report_id], "refused")
-    await publish(
-        ReportUsageRefused(
-            purchase_id=command.purchase_id, command_id=publish.cause, reason=bad.reason, detail=bad.detail
-        )
+    refused = ReportUsageRefused(
+        purchase_id=command.purchase_id, command_id=publish.cause, reason=bad.reason, detail=bad.detail
     )
+    await publish.deciding("report refused", publish.cause)(refused)
 
 
 async def _say_usage(tx: asyncpg.Connection, publish: Publisher, command: ReportUsage) -> None:

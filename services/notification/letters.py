@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
-from services.notification.plain_text import flowing, moment, money, one_line, quoted, table
+from services.notification.plain_text import moment, money, one_line, paragraph, quoted, table
 from shared.messages.base import Amount, Count, Currency, Digest, Number, Part, ProviderId, SignedAmount, Time
 
 
@@ -27,8 +27,11 @@ class Joined(Part):
         """The mail's text."""
         name = one_line(self.legal_name)
         return [
-            f"{name} is now a member of this group, which buys telecom together. You are its contact.",
-            flowing(
+            paragraph(
+                f"{name} is now a member of this group, which buys telecom services together.",
+                "You are its contact.",
+            ),
+            paragraph(
                 "You will hear from us when the group is verified, when the replies are compared,",
                 "and when the purchase is complete.",
             ),
@@ -55,7 +58,7 @@ class InitialPassword(Part):
         return [
             "The group is open, and you are its coordinator. This is your initial password:",
             f"    {PLACE}",
-            flowing(
+            paragraph(
                 f"It works once, until {moment(self.expires_at)}, and you choose your own when you use it.",
                 "If it has expired, ask for a new one. Nobody at Linepool will ever ask you for it.",
             ),
@@ -75,7 +78,7 @@ class Verified(Part):
     def paragraphs(self) -> list[str]:
         """The mail's text."""
         return [
-            flowing(
+            paragraph(
                 "An officer who is not a member of the group has verified it.",
                 "Its request may now go to the providers on its list.",
             ),
@@ -194,7 +197,7 @@ class RepliesCompared(Part):
         """The mail's text."""
         unit = f"{self.currency}, {one_line(self.tax_basis)}"
         text = [
-            flowing(
+            paragraph(
                 "Every reply was rated on every line of the group's own usage. Rank 1 costs the group least.",
                 "A negative saving is an amount that would be paid more.",
             )

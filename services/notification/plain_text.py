@@ -4,6 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from textwrap import fill
+
+LINE = 76
 
 
 def one_line(text: str) -> str:
@@ -25,9 +28,9 @@ def quoted(text: str) -> str:
     return "\n".join(f"> {one_line(line)}" for line in text.splitlines())
 
 
-def flowing(*sentences: str) -> str:
-    """Return one paragraph; the reader's program breaks its lines."""
-    return " ".join(sentences)
+def paragraph(*sentences: str) -> str:
+    """Return one paragraph in lines that every mail program shows whole; no word is broken."""
+    return fill(" ".join(sentences), LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -76,9 +76,10 @@ CREATE TABLE provider_messages (
         CHECK (outcome = 'rejected' OR (purchase_id IS NOT NULL AND type IS NOT NULL AND message_id IS NOT NULL))
 );
 
+-- Intake holds the box while it inserts here, so that no foreign key has to look for it again for each reply.
 CREATE TABLE replies (
     id              uuid        PRIMARY KEY REFERENCES provider_messages,
-    purchase_id     uuid        NOT NULL REFERENCES boxes,
+    purchase_id     uuid        NOT NULL,
     provider_id     text        NOT NULL,
     request_version int         NOT NULL CHECK (request_version >= 1),
     revision        int         NOT NULL CHECK (revision >= 1),
@@ -90,9 +91,9 @@ CREATE TABLE replies (
     reason          text,
     rank            int         CHECK (rank >= 1),
     CONSTRAINT replies_have_one_content_per_revision UNIQUE (purchase_id, provider_id, revision),
-    CONSTRAINT replies_rank_once UNIQUE (purchase_id, rank),
     CONSTRAINT only_evaluated_replies_rank CHECK (rank IS NULL OR standing = 'evaluated')
 );
+CREATE UNIQUE INDEX replies_rank_once ON replies (purchase_id, rank) WHERE rank IS NOT NULL;
 CREATE UNIQUE INDEX replies_stand_once_per_provider ON replies (purchase_id, provider_id) WHERE standing = 'evaluated';
 
 CREATE TABLE declines (

@@ -22,6 +22,7 @@ from shared.messages.aggregation import (
 from shared.usage_digest import usage_digest
 from tests.memory import MemoryKafka, Running
 from tests.service.aggregation.conftest import NOTIFICATION_SECRET, Conversation, a_line
+from tests.service.rebuilding import rebuilt
 
 
 async def test_whoever_opens_a_group_coordinates_it(group: Conversation) -> None:
@@ -77,6 +78,20 @@ async def test_a_known_persons_contact_is_not_for_strangers_to_change(
     recorded = [one.person_id for one in group.events(ContactRecorded)]
     assert recorded == [group.coordinator.person_id, other.coordinator.person_id]
     assert len(group.events(BuyerJoined)) == 1
+
+
+async def test_a_contact_may_be_corrected_until_the_person_speaks(
+    aggregation: Running, group: Conversation, kafka: MemoryKafka
+) -> None:
+    await group.say(group.opening())
+    person = Actor(person_id=uuid4(), role="coordinator")
+    for _ in range(2):
+        await group.say(group.joining(uuid4(), contact_id=person.person_id))
+    own = Conversation(kafka, aggregation, coordinator=person)
+    await own.say(own.opening())
+    await group.say(group.joining(uuid4(), contact_id=person.person_id))
+    recorded = [one.person_id for one in group.events(ContactRecorded)]
+    assert recorded == [group.coordinator.person_id, *[person.person_id] * 3]
 
 
 async def test_only_the_groups_own_coordinator_adds_buyers(group: Conversation) -> None:
@@ -201,4 +216,28 @@ async def test_the_whole_log_again_changes_nothing(
     aggregation.rewind()
     await kafka.settle()
     assert await aggregation.tables(without=("inbox", "positions")) == before
+    assert {topic: len(records) for topic, records in kafka.topics.items()} == said
+
+
+async def test_a_lost_database_is_rebuilt_from_the_topics(
+    aggregation: Running, group: Conversation, kafka: MemoryKafka, database: str
+) -> None:
+    await group.say(group.opening())
+    buyer_id, report_id = uuid4(), uuid4()
+    await group.say(group.joining(buyer_id))
+    await group.say(group.closing())
+    await group.say(group.report(buyer_id, a_line("L1"), a_line("L1")))
+    await group.say(group.report(buyer_id, a_line("L1"), report_id=report_id, part=2, parts=2))
+    await group.say(group.report(buyer_id, a_line("L2"), report_id=report_id, part=1, parts=2))
+    await group.say(group.report(buyer_id, a_line("L3")))
+    await group.say(group.preferring(buyer_id))
+    await group.say(group.closing())
+    ours = ("orders", "groups", "buyers", "reports", "report_parts", "usage_lines", "people", "credentials")
+    before = {name: rows for name, rows in (await aggregation.tables()).items() if name in ours}
+    said = {topic: len(records) for topic, records in kafka.topics.items()}
+    own = [topic for topic in said if topic != "aggregation.commands"]
+    async with rebuilt("aggregation", aggregation, database, own) as again:
+        await kafka.settle()
+        after = {name: rows for name, rows in (await again.tables()).items() if name in ours}
+    assert after == before
     assert {topic: len(records) for topic, records in kafka.topics.items()} == said

@@ -134,7 +134,9 @@ class World:
             correlation_id=PURCHASE,
             causation_id=named("cause"),
         )
-        record = self.append(topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode())
+        record = self.append(
+            topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode()
+        )
         if not to and log:
             self.log(service, record)
         return record
@@ -197,7 +199,9 @@ class World:
         body = {**record.body, **changes.pop("body", {})}
         value = changes.pop("value", json.dumps(body).encode())
         copy = Record(**{**{name: getattr(record, name) for name in record.__dataclass_fields__}, **changes})
-        copy = Record(copy.topic, copy.partition, copy.offset, copy.appended_at, copy.key, value, copy.headers)
+        copy = Record(
+            copy.topic, copy.partition, copy.offset, copy.appended_at, copy.key, value, copy.headers
+        )
         self.records[self.records.index(record)] = copy
 
     def restamp(self, service: str) -> None:
@@ -244,7 +248,10 @@ def a_purchase() -> World:
 
 def _aggregate(world: World) -> None:
     tables = world.tables["aggregation"]
-    say = lambda message: world.say("aggregation", message)  # noqa: E731 # said often
+
+    def say(message: Message) -> None:
+        world.say("aggregation", message)
+
     opened = aggregation.GroupOpened(
         purchase_id=PURCHASE, name="Group", currency="EUR", tax_basis="net", coordinator_id=COORDINATOR
     )
@@ -285,11 +292,19 @@ def _aggregate(world: World) -> None:
     )
     tables["groups"] = [{"purchase_id": PURCHASE, "opened_at": BEGIN, "closed_at": BEGIN}]
     tables["credentials"] = [
-        {"purchase_id": PURCHASE, "person_id": COORDINATOR, "number": 1, "cause_id": named("c"), "assigned_at": BEGIN}
+        {
+            "purchase_id": PURCHASE,
+            "person_id": COORDINATOR,
+            "number": 1,
+            "cause_id": named("c"),
+            "assigned_at": BEGIN,
+        }
     ]
     message_id = "<initial@linepool.example>"
     text = f"Hello Ada,\n\nthis is your initial password:\n\n    {PASSWORD}\n"
-    raw = f"Message-ID: {message_id}\nTo: Ada <ada@linepool.example>\nSubject: Your initial password\n\n{text}"
+    raw = (
+        f"Message-ID: {message_id}\nTo: Ada <ada@linepool.example>\nSubject: Your initial password\n\n{text}"
+    )
     world.mails.append(Mail("1.eml", raw.encode()))
     delivered = notification.MailDelivered(
         purchase_id=PURCHASE, person_id=COORDINATOR, kind="initial_password", message_id=message_id
@@ -378,7 +393,9 @@ def _distribute(world: World) -> None:
                 "cause_id": named(f"invitation/{provider}"),
             }
         )
-    world.say("distribution", distribution.RequestDistributed(purchase_id=PURCHASE, request_version=1, invited=2))
+    world.say(
+        "distribution", distribution.RequestDistributed(purchase_id=PURCHASE, request_version=1, invited=2)
+    )
     tables["requests"] = [{"purchase_id": PURCHASE, "request_version": 1, "opened_at": world.now}]
 
 
@@ -422,7 +439,8 @@ def _compare(world: World) -> None:
         )
     )
     world.say(
-        "bidding", bidding.RepliesOpened(purchase_id=PURCHASE, request_version=1, replies=replies, declined=())
+        "bidding",
+        bidding.RepliesOpened(purchase_id=PURCHASE, request_version=1, replies=replies, declined=()),
     )
     comparison = b'{"replies":[]}'
     document = manifest_of("comparison.json", comparison)
@@ -456,7 +474,12 @@ def _compare(world: World) -> None:
         {"purchase_id": PURCHASE, "stage": "compared", "opened_at": world.now, "compared_at": world.now}
     ]
     world.tables["bidding"]["replies"] = [
-        {"id": reply.reply_id, "purchase_id": PURCHASE, "provider_id": reply.provider_id, "standing": reply.standing}
+        {
+            "id": reply.reply_id,
+            "purchase_id": PURCHASE,
+            "provider_id": reply.provider_id,
+            "standing": reply.standing,
+        }
         for reply in replies
     ]
 
@@ -477,7 +500,13 @@ def _select(world: World) -> None:
         ),
     )
     world.tables["bidding"]["awards"] = [
-        {"purchase_id": PURCHASE, "number": 1, "provider_id": FIRST, "standing": True, "cause_id": named("select")}
+        {
+            "purchase_id": PURCHASE,
+            "number": 1,
+            "provider_id": FIRST,
+            "standing": True,
+            "cause_id": named("select"),
+        }
     ]
     award = notification.AwardNotified(
         purchase_id=PURCHASE, award=1, reply_id=named(f"reply/{FIRST}/2"), buyers=()

@@ -96,6 +96,13 @@ def test_only_the_coordinator_is_asked_to_select() -> None:
     assert "Please select a reply" not in rendered(EVERY_LETTER[7])[1]
 
 
+@pytest.mark.parametrize("letter", EVERY_LETTER, ids=lambda letter: letter.kind)
+def test_no_line_of_a_mail_is_longer_than_a_mail_program_shows(letter: Letter) -> None:
+    _, text = rendered(letter, password="7KQ2-M9XD" if letter.kind == "initial_password" else None)
+
+    assert max(map(len, text.splitlines())) <= 95
+
+
 def test_times_read_as_people_write_them() -> None:
     assert "until 4 May 2026, 12:00 UTC" in rendered(letters.Verified(valid_until=NOON))[1]
 

@@ -1,0 +1,203 @@
+"""Part 4, first half: every reply is evaluated on every line; what the comparison says is printed, not computed here."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from linepool.demo.forming import PATIENCE, Formed
+from linepool.demo.stage import Stage
+from shared import documents
+from shared.messages.bidding import ComparisonPart, RepliesCompared
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WorstOff(_Read):
+    """The buyer that would pay most above what it is charged."""
+
+    buyer_id: UUID
+    pays_more: Decimal
+
+
+class Component(_Read):
+    """A component of a tariff at the price that the group reaches."""
+
+    kind: str
+    subject: str
+    unit_price: Decimal
+
+
+class Sensitivity(_Read):
+    """The total and the rank at another level of usage."""
+
+    usage_percent: int
+    term_total: Decimal
+    rank: int
+
+
+class BuyerResult(_Read):
+    """One buyer under one reply."""
+
+    buyer_id: UUID
+    line_count: int
+    term_total: Decimal
+    charged_over_term: Decimal
+    saving: Decimal
+    alone_total: Decimal
+
+
+class Evaluation(_Read):
+    """One reply on the group's usage, as `bidding.comparisons` has it."""
+
+    rank: int
+    reply_id: UUID
+    tariff_name: str
+    contract_months: int
+    term_total: Decimal
+    charged_over_term: Decimal
+    saving: Decimal
+    alone_total: Decimal
+    gain_from_group: Decimal
+    buyers_paying_more: tuple[UUID, ...]
+    worst_off: WorstOff | None
+    sensitivity: tuple[Sensitivity, ...]
+    components: tuple[Component, ...]
+    buyers: tuple[BuyerResult, ...]
+
+    @property
+    def lowest_price(self) -> Decimal | None:
+        """The lowest price per unit of anything used."""
+        return min((part.unit_price for part in self.components if part.kind == "usage"), default=None)
+
+
+class Comparison(_Read):
+    """The full comparison."""
+
+    charged_in_period: Decimal
+    line_count: int
+    evaluations: tuple[Evaluation, ...]
+    replies: dict[UUID, dict[str, Any]]
+
+    def provider_of(self, reply_id: UUID) -> str:
+        """Return the id of the provider that gave a reply."""
+        return str(self.replies[reply_id]["provider_id"])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The event, and the document that its hash pins."""
+
+    event: RepliesCompared
+    comparison: Comparison
+
+
+async def compare(stage: Stage, formed: Formed, *, bidders: int) -> Compared:
+    """Wait for the comparison, show it, and claim what it says."""
+    tell = stage.tell
+    tell.chapter(4, "Every reply is evaluated on every line")
+    tell.doing("replies are evaluated on every line")
+    compared = await comparison_of(stage)
+    comparison = compared.comparison
+    tell.step(
+        "The replies are compared",
+        f"{len(comparison.evaluations)} replies on {comparison.line_count:,} lines; charged over the same "
+        f"term: {compared.event.charged:,.2f} {stage.scenario.currency}.",
+    )
+    tell.show(_table(stage, comparison))
+    tell.claim(f"all {bidders} replies in time are evaluated", holds=len(comparison.evaluations) == bidders)
+    tell.claim(
+        f"the comparison is of the reported usage: charged {comparison.charged_in_period:,.2f} in the period",
+        holds=comparison.charged_in_period == formed.charged
+        and compared.event.usage_digest == formed.aggregated.usage_digest,
+    )
+    _tell_about_lowest_price(stage, comparison)
+    best = comparison.evaluations[0]
+    tell.claim(
+        f"alone at the same tariffs the buyers pay {best.alone_total:,.2f}, together {best.term_total:,.2f}",
+        holds=best.alone_total > best.term_total
+        if stage.scenario.is_default
+        else best.alone_total >= best.term_total,
+    )
+    return compared
+
+
+async def comparison_of(stage: Stage) -> Compared:
+    """Return the comparison once all of it has arrived and has the hash that the event names."""
+    purchase_id, journal = stage.scenario.group.purchase_id, stage.people.journal
+    event = await journal.wait_for(
+        lambda entry: entry.says(RepliesCompared, purchase_id),
+        within=PATIENCE + stage.scenario.period.months + len(stage.scenario.lines) / 50,
+        what="the comparison",
+    )
+
+    def parts() -> dict[int, ComparisonPart]:
+        said = journal.all_of(ComparisonPart, purchase_id)
+        return {part.part: part for part in said if part.document.sha256 == event.comparison_sha256}
+
+    await journal.wait_until(
+        lambda: bool(parts()) and len(parts()) == parts()[min(parts())].document.parts,
+        within=PATIENCE,
+        what="the whole comparison",
+    )
+    ordered = [part for _, part in sorted(parts().items())]
+    content = documents.join(ordered[0].document, [part.data for part in ordered])
+    stage.tell.claim(
+        f"the comparison has the hash {event.comparison_sha256[:16]}... that its event names",
+        holds=sha256(content).hexdigest() == event.comparison_sha256,
+    )
+    return Compared(event, Comparison.model_validate_json(content))
+
+
+def _tell_about_lowest_price(stage: Stage, comparison: Comparison) -> None:
+    tell = stage.tell
+    priced = [one for one in comparison.evaluations if one.lowest_price is not None]
+    lowest = min(priced, key=lambda one: one.lowest_price or 0)
+    name = stage.roles.names[comparison.provider_of(lowest.reply_id)]
+    if lowest.rank == 1:
+        tell.say(
+            f"On this usage the lowest price per unit ({lowest.lowest_price}, {name}) is the cheapest offer."
+        )
+    else:
+        tell.claim(
+            f"the lowest minute price ({lowest.lowest_price}, {name}) is not the cheapest on this usage: "
+            f"rank {lowest.rank}",
+            holds=lowest.rank > 1,
+        )
+    more, worst = len(lowest.buyers_paying_more), lowest.worst_off
+    if worst is None:
+        tell.say(f"No buyer would pay more under it than it is charged ({name}).")
+    else:
+        tell.claim(
+            f"{more} of {len(lowest.buyers)} buyers would pay more under it than now, the worst by {worst.pays_more:,.2f}",
+            holds=more > 0 and worst.pays_more > 0,
+        )
+    if stage.scenario.is_default:
+        tell.claim("so the cheapest minute is a trap here", holds=lowest.rank > 1 and more > 0)
+
+
+def _table(stage: Stage, comparison: Comparison) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("rank", "provider", "offer"):
+        table.add_column(column)
+    for column in ("lowest price", "total over term", "saving", "pay more", "worst by", "each alone"):
+        table.add_column(column, justify="right")
+    for one in comparison.evaluations:
+        table.add_row(
+            str(one.rank),
+            stage.roles.names[comparison.provider_of(one.reply_id)],
+            one.tariff_name,
+            str(one.lowest_price),
+            f"{one.term_total:,.2f}",
+            f"{one.saving:,.2f}",
+            str(len(one.buyers_paying_more)),
+            f"{one.worst_off.pays_more:,.2f}" if one.worst_off else "-",
+            f"{one.alone_total:,.2f}",
+        )
+    return table

@@ -1,0 +1,67 @@
+"""Three that have no right to what they try: the broker itself denies them."""
+
+import asyncio
+import logging
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from linepool.client.connection import Connection
+from linepool.client.journal import read_all
+from linepool.client.orders import open_producer
+from linepool.demo.stage import Stage
+from linepool.demo.story import Intruder
+
+
+async def try_to_intrude(stage: Stage) -> tuple[Intruder, ...]:
+    """Let all three try, and claim that each was denied."""
+    own, other = stage.roles.unlisted[0], stage.roles.bidders[0]
+    topic = f"invitations.{other}"
+    login = stage.connection(stage.logins[own])
+    name = stage.roles.names[own]
+    # The clients log what they are about to be denied; the story tells it itself.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    errors = await asyncio.gather(_read(login, topic), _write(login, topic), _without_credentials(login))
+    tried = (
+        (name, "reads another provider's topic", topic),
+        (name, "writes an invitation", topic),
+        ("A client without credentials", "connects", "-"),
+    )
+    found = []
+    for (who, what, where), error in zip(tried, errors, strict=True):
+        stage.tell.claim(f"denied by the broker: {who} {what}: {error}", holds=error is not None)
+        found.append(Intruder(who=who, tried=what, topic=where, error=str(error)))
+    stage.tell.step("Three intruders are denied", "Not by our code: by the broker's own rules.")
+    return tuple(found)
+
+
+async def _read(login: Connection, topic: str) -> str | None:
+    try:
+        await read_all(login, [topic], within=5)
+    except TopicAuthorizationFailedError as error:
+        return _words(error)
+    return None
+
+
+async def _write(login: Connection, topic: str) -> str | None:
+    async with open_producer(login) as producer:
+        try:
+            await producer.send_and_wait(login.topic(topic), b"{}")
+        except TopicAuthorizationFailedError as error:
+            return _words(error)
+    return None
+
+
+async def _without_credentials(login: Connection) -> str | None:
+    producer = AIOKafkaProducer(bootstrap_servers=login.bootstrap_servers, request_timeout_ms=3000)
+    try:
+        await producer.start()
+    except KafkaError as error:
+        return _words(error)
+    finally:
+        await producer.stop()
+    return None
+
+
+def _words(error: KafkaError) -> str:
+    return f"{type(error).__name__}: {error}"

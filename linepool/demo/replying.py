@@ -1,0 +1,136 @@
+"""Part 3: providers reply, decline, come too late or uninvited, while the service that takes replies is killed and returns."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from linepool.client.provider import Answer
+from linepool.demo.bids import invented_offers, revised
+from linepool.demo.forming import PATIENCE
+from linepool.demo.stage import Stage
+from linepool.demo.story import Rejection
+from shared.messages.bidding import MessageRejected, ReceiptIssued
+from shared.messages.providers import Offer
+from shared.messages.rfp import DeadlinePassed
+
+KILLED = "bidding"
+
+
+@dataclass(frozen=True)
+class Killed:
+    """The process that was killed: when, and how long it was away."""
+
+    at: datetime
+    seconds_until_back: Decimal
+
+
+@dataclass(frozen=True)
+class Replied:
+    """What came of the providers' messages."""
+
+    offers: dict[str, Offer]
+    killed: Killed
+    rejections: tuple[Rejection, ...]
+
+
+async def take_replies(stage: Stage) -> Replied:
+    """Tell part 3 up to the passing of the deadline."""
+    tell, roles = stage.tell, stage.roles
+    purchase_id = stage.scenario.group.purchase_id
+    tell.chapter(3, "Providers reply; one service is killed in the middle of it")
+    tell.doing("providers reply")
+    offers = dict(
+        zip(
+            roles.bidders,
+            invented_offers(
+                stage.scenario.lines,
+                currency=stage.scenario.currency,
+                tax_basis=stage.scenario.tax_basis,
+                number=len(roles.bidders),
+            ),
+            strict=True,
+        )
+    )
+    sent: dict[str, str] = {}
+    first, *others = roles.bidders
+    sent[first] = await stage.providers[first].reply(purchase_id, offers[first])
+    killing = asyncio.create_task(_kill(stage))
+    for pid in others:
+        sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
+    if roles.decliner:
+        sent[roles.decliner] = await stage.providers[roles.decliner].decline(
+            purchase_id, reason="No capacity in this region (invented)."
+        )
+    uninvited = roles.unlisted[0]
+    foreign = await stage.providers[uninvited].reply(purchase_id, offers[first])
+    for pid, offer in offers.items():
+        tell.say(f"{roles.names[pid]}: {offer.name}")
+    tell.say("The offers are invented for this story; no provider has made them.")
+    killed = await killing
+    answers = await asyncio.gather(
+        *(stage.providers[pid].answer(id_, within=PATIENCE) for pid, id_ in sent.items())
+    )
+    tell.step(
+        "Providers reply",
+        f"{len(offers)} replies and {len(sent) - len(offers)} refusals to reply were sent while {KILLED} was dead; "
+        f"it was back after {killed.seconds_until_back} s.",
+    )
+    tell.claim(
+        f"each of the {len(sent)} has exactly one receipt",
+        holds=all(isinstance(answer, ReceiptIssued) for answer in answers)
+        and all(_receipts(stage, pid, id_) == 1 for pid, id_ in sent.items()),
+    )
+    refused = await stage.providers[uninvited].answer(foreign, within=PATIENCE)
+    rejections = [_rejected(stage, uninvited, "a reply, though it is not on the list", refused)]
+    late = await _late_revision(stage, offers)
+    return Replied(offers, killed, (*rejections, late))
+
+
+async def _kill(stage: Stage) -> Killed:
+    services = stage.services
+    pid, at, begun = services.pid(KILLED), datetime.now(UTC), time.monotonic()
+    await asyncio.to_thread(services.kill, KILLED)
+    stage.tell.say(f"kill -9 {pid}: the {KILLED} service is dead, its providers go on replying")
+
+    def back() -> bool:
+        return services.pid(KILLED) not in {None, pid} and services.status(KILLED, "/readyz") == 200  # noqa: PLR2004 # HTTP's OK
+
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(back):
+            await asyncio.sleep(0.1)
+    return Killed(at, Decimal(time.monotonic() - begun).quantize(Decimal("0.1")))
+
+
+async def _late_revision(stage: Stage, offers: dict[str, Offer]) -> Rejection:
+    tell, pid = stage.tell, stage.roles.bidders[-1]
+    purchase_id = stage.scenario.group.purchase_id
+    tell.doing("waiting for the deadline")
+    passed = await stage.people.journal.wait_for(
+        lambda entry: entry.says(DeadlinePassed, purchase_id), within=PATIENCE, what="the deadline"
+    )
+    tell.step("The deadline passes", f"It was {passed.deadline:%H:%M:%S} UTC.")
+    message = await stage.providers[pid].revise(purchase_id, revised(offers[pid]), revision=2)
+    answer = await stage.providers[pid].answer(message, within=PATIENCE)
+    return _rejected(stage, pid, "a revision of its reply, too late", answer, reason="late")
+
+
+def _rejected(stage: Stage, pid: str, what: str, answer: Answer, reason: str | None = None) -> Rejection:
+    name = stage.roles.names[pid]
+    refused = answer if isinstance(answer, MessageRejected) else None
+    said = f"{refused.reason}: {refused.detail}" if refused else "it got a receipt"
+    stage.tell.claim(
+        f"refused: {name} sent {what} ({said})",
+        holds=refused is not None and (reason is None or refused.reason == reason),
+    )
+    if refused is None:
+        raise TypeError("a claim that does not hold ends the story")
+    return Rejection(
+        at=refused.appended_at, provider=name, message=what, reason=refused.reason, detail=refused.detail
+    )
+
+
+def _receipts(stage: Stage, pid: str, message_id: str) -> int:
+    receipts = stage.providers[pid].journal.all_of(ReceiptIssued)
+    return sum(receipt.message_id == message_id for receipt in receipts)

@@ -1,0 +1,137 @@
+"""The whole story from an empty folder to the page; what it starts it stops."""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+
+from deploy.local.handles import StackError
+from deploy.local.paths import data_root
+from deploy.local.services import Services
+from deploy.local.stack import Stack, start_stack
+from linepool.demo import checking, choosing, comparing, forming, gate, intruders, page, replying, unverified
+from linepool.demo.claimed import claimed
+from linepool.demo.scenario import Scenario
+from linepool.demo.story import Intruder
+from linepool.demo.stage import Stage, open_stage
+from linepool.demo.telling import ClaimError, Teller
+from linepool.demo.told import Parts, story_of
+from shared.messages.aggregation import GroupAggregated
+
+OUTPUT = Path("demo-output")
+
+
+@dataclass(frozen=True)
+class ReadyToSelect:
+    """The story up to the moment before the selection."""
+
+    started_at: datetime
+    formed: forming.Formed
+    invited: gate.Invited
+    intruders: tuple[Intruder, ...]
+    replied: replying.Replied
+    compared: comparing.Compared
+    other: GroupAggregated
+
+
+def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: float | None = None) -> bool:
+    """Tell the whole story and write the page; return whether it held. Everything is stopped at the end, however it comes.
+
+    Raises:
+        StackError: the stack or a service cannot be had; the text is one sentence.
+    """
+    folder = data_root() / "demo"
+    with claimed(folder), interruptible():
+        shutil.rmtree(folder / "stack", ignore_errors=True)
+        held = False
+        try:
+            with tell.live():
+                with running(folder / "stack", tell) as (stack, services):
+                    held = asyncio.run(_tell_all(scenario, stack, services, tell, output, time_to_reply))
+                    tell.doing("everything is stopped")
+        except (ClaimError, TimeoutError, KafkaError) as error:
+            tell.say(f"The story did not hold: {error or type(error).__name__}")
+            tell.say(f"What ran has left its logs in {folder / 'stack'}.")
+        if held:
+            shutil.rmtree(folder / "stack", ignore_errors=True)
+            tell.step(
+                "The story held", f"{tell.claims} claims were checked. The page: {output / 'index.html'}"
+            )
+    return held
+
+
+@contextmanager
+def running(folder: Path, tell: Teller) -> Iterator[tuple[Stack, Services]]:
+    """Start a stack and the five services; stop them at the end."""
+    tell.doing("Kafka, Postgres and a mail server start")
+    with start_stack(folder) as stack:
+        tell.step(
+            "The stack runs", f"Real Kafka with access rules, real Postgres, a mail server ({stack.source})."
+        )
+        tell.doing("five services start")
+        with Services(stack) as services:
+            tell.step(
+                "Five services run",
+                "Each is a process with its own Kafka principal and its own Postgres role.",
+            )
+            yield stack, services
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the program like Ctrl-C, so that everything is stopped in order."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def until_selection(stage: Stage, *, time_to_reply: float | None = None) -> ReadyToSelect:
+    """Tell the story up to the moment before the selection."""
+    started_at = datetime.now(UTC)
+    formed = await forming.form_group(stage)
+    invited = await gate.open_gate(stage, formed, time_to_reply=time_to_reply)
+    denied = await intruders.try_to_intrude(stage)
+    other = asyncio.create_task(unverified.form_other_group(stage))
+    try:
+        replied = await replying.take_replies(stage)
+        compared = await comparing.compare(stage, formed, bidders=len(replied.offers))
+        return ReadyToSelect(started_at, formed, invited, denied, replied, compared, await other)
+    finally:
+        other.cancel()
+
+
+async def _tell_all(  # noqa: PLR0917 # what a story needs
+    scenario: Scenario,
+    stack: Stack,
+    services: Services,
+    tell: Teller,
+    output: Path,
+    time_to_reply: float | None,
+) -> bool:
+    async with open_stage(scenario, stack, services, tell) as stage:
+        ready = await until_selection(stage, time_to_reply=time_to_reply)
+        accepted = await choosing.choose(stage, ready.compared)
+        await unverified.refuse_other_group(stage, ready.other)
+        report = await checking.check_everything(stage, ready.replied.killed)
+        parts = Parts(
+            started_at=ready.started_at,
+            formed=ready.formed,
+            invited=ready.invited,
+            replied=ready.replied,
+            compared=ready.compared,
+            accepted=accepted,
+            intruders=ready.intruders,
+            report=report,
+        )
+        written = page.render(await story_of(stage, parts))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "index.html").write_text(written, "utf-8")
+    return True
