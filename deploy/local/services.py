@@ -95,11 +95,15 @@ class Services:
 
     def start_all(self, seconds: float = _STARTUP_SECONDS) -> None:
         """Start every service at once and wait until each is ready. StackError names those that are not."""
+        self.begin_all()
+        self.wait_ready(seconds=seconds)
+
+    def begin_all(self) -> None:
+        """Start every service at once, without waiting for any."""
         for name in self.names:
             self.start(name, wait=False)
         if not self._watcher.is_alive():
             self._watcher.start()
-        self.wait_ready(seconds=seconds)
 
     def start(self, name: str, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
         """Start one service that is not running; `environment` is added to its own, also when it restarts."""
@@ -168,6 +172,10 @@ class Services:
         """Return the loopback port of the service's health and metrics."""
         return self._ports[name]
 
+    def is_ready(self, name: str) -> bool:
+        """Say whether the service answers /readyz with 200 now."""
+        return self.status(name, "/readyz") == http.client.OK
+
     def status(self, name: str, path: str) -> int | None:
         """Return the HTTP status of one GET, or None when there is no answer in time."""
         connection = http.client.HTTPConnection("127.0.0.1", self._ports[name], timeout=_PROBE_SECONDS)
@@ -201,7 +209,9 @@ class Services:
             values["LINEPOOL_SMTP_SECURITY"] = "none"
         if name == "aggregation":
             secret = bytes.fromhex(self._stack.secrets["notification"])
-            values["LINEPOOL_NOTIFICATION_PUBLIC_KEY"] = public_key_b64(private_key(secret, INITIAL_PASSWORDS))
+            values["LINEPOOL_NOTIFICATION_PUBLIC_KEY"] = public_key_b64(
+                private_key(secret, INITIAL_PASSWORDS)
+            )
         return values
 
     def _launch(self, name: str, extra: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from linepool.checker.collect import Place, collect
+from linepool.checker.collect import NothingVisibleError, Place, collect
 from linepool.checker.judge import check
 
 VARIABLES = """environment:
@@ -50,7 +50,7 @@ def main() -> int:
     except KeyError as missing:
         sys.stderr.write(f"linepool: {missing.args[0]} is not set\n")
         return 2
-    except (OSError, KafkaError, asyncpg.PostgresError) as error:
+    except (OSError, KafkaError, asyncpg.PostgresError, NothingVisibleError) as error:
         sys.stderr.write(f"linepool: the stack cannot be read: {type(error).__name__}\n")
         return 2
     report = check(history)

@@ -10,8 +10,13 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from linepool.checker.history import SERVICES, History, Mail, Record, Row
+
+
+class NothingVisibleError(Exception):
+    """The login sees no topic."""
 
 
 @dataclass(frozen=True)
@@ -30,44 +35,40 @@ async def collect(place: Place, *, mails: Path | None = None, logs: Iterable[Pat
     """Read everything, tables before topics; `mails` and `logs` are folders.
 
     What happens meanwhile can be seen halfway: read a stack that has come to rest.
+
+    Raises:
+        NothingVisibleError: there is nothing to judge, and nothing must not pass for all being well.
     """
     tables = await _tables(place)
-    records = await _records(place)
+    records, ends = await _records(place)
     return History(
         records=tuple(records),
         tables=tables,
         mails=None if mails is None else await asyncio.to_thread(_mails, mails),
         logs=None if logs is None else await asyncio.to_thread(_logs, list(logs)),
+        ends=ends,
+        prefix=place.prefix,
         read_at=datetime.now(UTC),
     )
 
 
-async def _records(place: Place) -> list[Record]:
+async def _records(place: Place) -> tuple[list[Record], dict[tuple[str, int], int]]:
     context = ssl.create_default_context(cafile=place.ca_file) if place.ca_file else None
-    consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=place.bootstrap_servers,
-        security_protocol="SASL_SSL" if context else "SASL_PLAINTEXT",
-        ssl_context=context,
-        sasl_mechanism="SCRAM-SHA-512",
-        sasl_plain_username=place.username,
-        sasl_plain_password=place.password,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
+    login: dict[str, Any] = {
+        "bootstrap_servers": place.bootstrap_servers,
+        "security_protocol": "SASL_SSL" if context else "SASL_PLAINTEXT",
+        "ssl_context": context,
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": place.username,
+        "sasl_plain_password": place.password,
+    }
+    partitions = await _partitions(place, login)
+    if not partitions:
+        raise NothingVisibleError("this login sees no topic")
+    consumer: Any = AIOKafkaConsumer(**login, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        topics = [
-            topic
-            for topic in await consumer.topics()
-            if topic.startswith(place.prefix) and not topic.startswith("__")
-        ]
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in topics
-            for partition in consumer.partitions_for_topic(topic) or ()
-        ]
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions)
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         unread = {partition for partition in partitions if ends[partition] > begins[partition]}
         consumer.assign(sorted(unread))
         records: list[Record] = []
@@ -75,9 +76,24 @@ async def _records(place: Place) -> list[Record]:
             for partition, batch in (await consumer.getmany(*unread, timeout_ms=500)).items():
                 records += [_record(place, raw) for raw in batch if raw.offset < ends[partition]]
             unread = {one for one in unread if await consumer.position(one) < ends[one]}
-        return records
     finally:
         await consumer.stop()
+    return records, {(one.topic.removeprefix(place.prefix), one.partition): end for one, end in ends.items()}
+
+
+async def _partitions(place: Place, login: dict[str, Any]) -> list[TopicPartition]:
+    admin: Any = AIOKafkaAdminClient(**login)
+    await admin.start()
+    try:
+        names = [name for name in await admin.list_topics() if name.startswith(place.prefix)]
+        described = await admin.describe_topics([name for name in names if not name.startswith("__")])
+    finally:
+        await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
 
 
 def _record(place: Place, raw: Any) -> Record:

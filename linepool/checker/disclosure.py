@@ -84,13 +84,14 @@ def _unqualified(history: History, record: Record, request: Record, row: Row) ->
         yield f"{record.place} rests on a qualification that was no longer valid at {disclosed_at.isoformat()}"
     if disclosed_at >= as_time(request.body["deadline"]):
         yield f"{record.place} was shown after the deadline"
-    taken = {str(one["id"]): as_time(one["received_at"]) for one in history.rows("distribution", "inbox")}
     for lapse in history.facts("rfp.events", "qualification-lapsed"):
         if lapse.purchase != record.purchase or lapse.body["number"] != number:
             continue
-        taken_at = taken.get(_inbox_id(lapse))
-        if taken_at is not None and taken_at + OVERTAKING < disclosed_at:
-            yield f"{record.place} rests on a qualification whose lapse was known since {taken_at.isoformat()}"
+        inbox_id = _inbox_id(history.prefix, lapse)
+        for one in history.rows("distribution", "inbox"):
+            if str(one["id"]) == inbox_id and as_time(one["received_at"]) + OVERTAKING < disclosed_at:
+                known_at = as_time(one["received_at"]).isoformat()
+                yield f"{record.place} rests on a qualification whose lapse was known since {known_at}"
 
 
 def _ledger(history: History) -> Iterator[str]:
@@ -123,5 +124,5 @@ def _ledger_by_key(history: History) -> dict[tuple[str, int, str], Row]:
     }
 
 
-def _inbox_id(record: Record) -> str:
-    return str(uuid5(NAMESPACE_URL, f"linepool:inbox/{record.topic}/id/{record.id}"))
+def _inbox_id(prefix: str, record: Record) -> str:
+    return str(uuid5(NAMESPACE_URL, f"linepool:inbox/{prefix}{record.topic}/id/{record.id}"))

@@ -112,12 +112,16 @@ class History:
     """All that a stack has left behind.
 
     `tables` goes by schema and table. `mails` and `logs` (by file name) are None where nobody gave their folder.
+    `ends` says where each partition ends, by topic and number; without it, where its last record stands.
+    `prefix` is what stood before the topics' names, without which they stand here.
     """
 
     records: tuple[Record, ...]
     tables: Mapping[str, Mapping[str, tuple[Row, ...]]]
     mails: tuple[Mail, ...] | None = None
     logs: Mapping[str, bytes] | None = None
+    ends: Mapping[tuple[str, int], int] | None = None
+    prefix: str = ""
     read_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
@@ -140,13 +144,22 @@ class History:
         """Return the records of all provider-facing topics of a kind, such as `notices.`."""
         return [record for topic in self.topics if topic.startswith(kind) for record in self.topic(topic)]
 
+    @cached_property
+    def _by_type(self) -> dict[tuple[str, str], list[Record]]:
+        types: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for topic in self.topics:
+            kind = next((kind for kind in PROVIDER_FACING if topic.startswith(kind)), topic)
+            for record in distinct(self.topic(topic)):
+                types[kind, record.type].append(record)
+        return types
+
     def facts(self, topic: str, type_: str) -> list[Record]:
         """Return a topic's records of one type, each id once."""
-        return distinct(record for record in self.topic(topic) if record.type == type_)
+        return self._by_type.get((topic, type_), [])
 
     def told(self, kind: str, type_: str) -> list[Record]:
-        """Return what providers were told, of one type, each id once."""
-        return distinct(record for record in self.of_providers(kind) if record.type == type_)
+        """Return what providers were told, of one type, on each topic each id once."""
+        return self._by_type.get((kind, type_), [])
 
     def rows(self, schema: str, table: str) -> tuple[Row, ...]:
         """Return a table's rows; none where there is no such table."""
@@ -187,16 +200,21 @@ class History:
             for schema in SERVICES
             for row in self.rows(schema, "positions")
         }
+        return [
+            f"{consumer} is at {passed.get((consumer, topic, partition), 0)} of {end} on {topic}/{partition}"
+            for (topic, partition), end in sorted(self._ends().items())
+            for consumer in readers_of(topic)
+            if passed.get((consumer, topic, partition), 0) != end
+        ]
+
+    def _ends(self) -> Mapping[tuple[str, int], int]:
+        if self.ends is not None:
+            return self.ends
         ends: dict[tuple[str, int], int] = {}
         for record in self.records:
             place = (record.topic, record.partition)
             ends[place] = max(ends.get(place, 0), record.offset + 1)
-        return [
-            f"{consumer} is at {passed.get((consumer, topic, partition), 0)} of {end} on {topic}/{partition}"
-            for (topic, partition), end in sorted(ends.items())
-            for consumer in readers_of(topic)
-            if passed.get((consumer, topic, partition), 0) < end
-        ]
+        return ends
 
 
 READERS = {

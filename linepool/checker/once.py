@@ -39,8 +39,11 @@ def _ids(history: History) -> Iterator[str]:
         contents: dict[str, bytes | None] = {}
         versions: dict[tuple[str, str, str, int | None], str] = {}
         for record in history.topic(topic):
-            if contents.setdefault(record.id, record.value) != record.value:
-                yield f"{record.place} says something else than the first message with its id"
+            if record.id in contents:
+                if contents[record.id] != record.value:
+                    yield f"{record.place} says something else than the first message with its id"
+                continue
+            contents[record.id] = record.value
             subject = "" if topic.startswith(PROVIDER_FACING) else record.subject
             version = (record.header("ce_source"), record.type, subject, record.sequence)
             if record.sequence is not None and versions.setdefault(version, record.id) != record.id:

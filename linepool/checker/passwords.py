@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,23 +23,27 @@ def check_passwords(history: History) -> Verdict:
         return not_yet("I6", ["the folder of mails was not given"], len(credentials))
     findings: list[str] = []
     missing: list[str] = []
-    candidates = {spelled for mail in history.mails for spelled in PASSWORD.findall(mail.text)}
+    passwords: dict[str, Record] = {}
+    candidates = [(spelled, mail) for mail in history.mails for spelled in PASSWORD.findall(mail.text)]
     for credential in credentials:
         spelled = _password(credential, candidates)
         if spelled is None:
             missing.append(f"no mail has the password that fits {credential.place}")
             continue
+        passwords[spelled] = credential
         mails = {mail.message_id for mail in history.mails if _in_mail(spelled, mail)}
         if len(mails) > 1:
             findings.append(f"the password that fits {credential.place} stands in {len(mails)} mails")
-        findings += _elsewhere(history, credential, spelled)
+    findings += _elsewhere(history, passwords)
     if missing and history.unsent and not findings:
         return not_yet("I6", [*missing, *history.unsent], len(credentials))
     return found("I6", [*findings, *missing], len(credentials))
 
 
-def _password(credential: Record, candidates: set[str]) -> str | None:
-    for spelled in sorted(candidates):
+def _password(credential: Record, candidates: list[tuple[str, Mail]]) -> str | None:
+    # Verifying is slow by design: what was mailed about this purchase is tried first.
+    likely_first = sorted(candidates, key=lambda candidate: credential.purchase not in candidate[1].text)
+    for spelled in dict.fromkeys(spelled for spelled, _ in likely_first):
         for password in dict.fromkeys((spelled, spelled.replace("-", ""))):
             try:
                 if PasswordHasher().verify(str(credential.body["verifier"]), password):
@@ -67,22 +71,30 @@ def spellings(password: str) -> re.Pattern[bytes]:
     return re.compile(b"|".join(re.escape(one) for one in sorted(needles | encoded)), re.IGNORECASE)
 
 
-def _elsewhere(history: History, credential: Record, spelled: str) -> Iterator[str]:
-    wanted = spellings(spelled)
-    whose = f"the password that fits {credential.place}"
+def _elsewhere(history: History, passwords: Mapping[str, Record]) -> Iterator[str]:
+    if not passwords:
+        return
+    each = [(spellings(spelled), f"the password that fits {one.place}") for spelled, one in passwords.items()]
+    any_ = re.compile(b"|".join(pattern.pattern for pattern, _ in each), re.IGNORECASE)
+    for place in dict.fromkeys(place for place, content in _everything(history) if any_.search(content)):
+        contents = [content for where, content in _everything(history) if where == place]
+        for pattern, whose in each:
+            if any(pattern.search(content) for content in contents):
+                yield f"{whose} stands in {place}"
+
+
+def _everything(history: History) -> Iterator[tuple[str, bytes]]:
     for record in history.records:
-        parts = (record.key, record.value, *(value for _, value in record.headers))
-        if any(part is not None and wanted.search(part) for part in parts):
-            yield f"{whose} stands in the record {record.place}"
+        for part in (record.key, record.value, *(value for _, value in record.headers)):
+            if part is not None:
+                yield f"the record {record.place}", part
     for schema, tables in history.tables.items():
         for table, rows in tables.items():
-            columns = {
-                column
-                for row in rows
-                for column, cell in row.items()
-                if wanted.search(cell if isinstance(cell, bytes) else str(cell).encode())
-            }
-            yield from (f"{whose} stands in {schema}.{table}.{column}" for column in sorted(columns))
+            for row in rows:
+                for column, cell in row.items():
+                    yield (
+                        f"{schema}.{table}.{column}",
+                        cell if isinstance(cell, bytes) else str(cell).encode(),
+                    )
     for name, content in (history.logs or {}).items():
-        if wanted.search(content):
-            yield f"{whose} stands in the log file {name}"
+        yield f"the log file {name}", content

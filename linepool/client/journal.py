@@ -230,7 +230,6 @@ async def open_journal(
         group_id=None if group is None else connection.prefix + group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=50,
     )
     await consumer.start()
     reading: asyncio.Task[None] | None = None

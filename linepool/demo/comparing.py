@@ -183,16 +183,18 @@ def _tell_about_lowest_price(stage: Stage, comparison: Comparison) -> None:
 
 
 def _table(stage: Stage, comparison: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table = Table(
+        box=None, padding=(0, 1), header_style="bold", title="All offers are invented.", title_justify="left"
+    )
     for column in ("rank", "provider", "offer"):
         table.add_column(column)
-    for column in ("lowest price", "total over term", "saving", "pay more", "worst by", "each alone"):
-        table.add_column(column, justify="right")
+    for column in ("lowest price", "over the term", "saving", "pay more", "worst by", "each alone"):
+        table.add_column(column, justify="right", no_wrap=True)
     for one in comparison.evaluations:
         table.add_row(
             str(one.rank),
             stage.roles.names[comparison.provider_of(one.reply_id)],
-            one.tariff_name,
+            one.tariff_name.removeprefix("Invented offer: "),
             str(one.lowest_price),
             f"{one.term_total:,.2f}",
             f"{one.saving:,.2f}",

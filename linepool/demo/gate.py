@@ -15,7 +15,7 @@ from linepool.demo.telling import ClaimError
 from shared.messages.distribution import RequestPresented
 from shared.messages.rfp import GroupQualified, ProviderRegistered, RequestIssued, ServiceNeed
 
-SHORTEST_TIME_TO_REPLY = 14.0
+SHORTEST_TIME_TO_REPLY = 10.0
 VALID_FOR = timedelta(days=30)
 
 
@@ -49,7 +49,7 @@ async def open_gate(stage: Stage, formed: Formed, *, time_to_reply: float | None
     tell.doing("the request is issued")
     await register_providers(stage)
     # A slower machine, or more usage, gets a later deadline.
-    seconds = time_to_reply or max(SHORTEST_TIME_TO_REPLY, SHORTEST_TIME_TO_REPLY / 2 + formed.seconds)
+    seconds = time_to_reply or max(SHORTEST_TIME_TO_REPLY, 3 + 0.6 * formed.seconds)
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
     issued = await issue(stage, group, roles.listed, deadline)
     tell.step(

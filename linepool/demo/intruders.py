@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
@@ -12,6 +13,8 @@ from linepool.client.orders import open_producer
 from linepool.demo.stage import Stage
 from linepool.demo.story import Intruder
 
+_HANDSHAKE = re.compile(r"Unexpected Kafka request of type \w+ during SASL handshake")
+
 
 async def try_to_intrude(stage: Stage) -> tuple[Intruder, ...]:
     """Let all three try, and claim that each was denied."""
@@ -21,7 +24,9 @@ async def try_to_intrude(stage: Stage) -> tuple[Intruder, ...]:
     name = stage.roles.names[own]
     # The clients log what they are about to be denied; the story tells it itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    errors = await asyncio.gather(_read(login, topic), _write(login, topic), _without_credentials(login))
+    errors = await asyncio.gather(
+        _read(login, topic), _write(login, topic), _without_credentials(stage, login)
+    )
     tried = (
         (name, "reads another provider's topic", topic),
         (name, "writes an invitation", topic),
@@ -29,7 +34,7 @@ async def try_to_intrude(stage: Stage) -> tuple[Intruder, ...]:
     )
     found = []
     for (who, what, where), error in zip(tried, errors, strict=True):
-        stage.tell.claim(f"denied by the broker: {who} {what}: {error}", holds=error is not None)
+        stage.tell.claim(f"denied by the broker: {who} {what}: {error}", holds=bool(error))
         found.append(Intruder(who=who, tried=what, topic=where, error=str(error)))
     stage.tell.step("Three intruders are denied", "Not by our code: by the broker's own rules.")
     return tuple(found)
@@ -52,16 +57,25 @@ async def _write(login: Connection, topic: str) -> str | None:
     return None
 
 
-async def _without_credentials(login: Connection) -> str | None:
+async def _without_credentials(stage: Stage, login: Connection) -> str | None:
     producer = AIOKafkaProducer(bootstrap_servers=login.bootstrap_servers, request_timeout_ms=3000)
     try:
         await producer.start()
     except KafkaError as error:
-        return _words(error)
+        return f"{type(error).__name__}; {_in_log(stage) or 'the broker closes the connection'}"
     finally:
         await producer.stop()
     return None
 
 
+def _in_log(stage: Stage) -> str | None:
+    """Return what the broker's own log says about it, where the broker is ours; the client is only cut off."""
+    log = stage.stack.folder / "kafka" / "kafka.log"
+    if not log.exists():
+        return None
+    said = _HANDSHAKE.findall(log.read_text("utf-8", "replace"))
+    return f"the broker's log: {said[-1]}" if said else None
+
+
 def _words(error: KafkaError) -> str:
-    return f"{type(error).__name__}: {error}"
+    return str(error)

@@ -56,7 +56,7 @@ async def take_replies(stage: Stage) -> Replied:
     sent: dict[str, str] = {}
     first, *others = roles.bidders
     sent[first] = await stage.providers[first].reply(purchase_id, offers[first])
-    killing = asyncio.create_task(_kill(stage))
+    killed_at, gone = await _kill(stage)
     for pid in others:
         sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
     if roles.decliner:
@@ -68,14 +68,15 @@ async def take_replies(stage: Stage) -> Replied:
     for pid, offer in offers.items():
         tell.say(f"{roles.names[pid]}: {offer.name}")
     tell.say("The offers are invented for this story; no provider has made them.")
-    killed = await killing
+    killed = Killed(killed_at, await _wait_until_back(stage, gone))
     answers = await asyncio.gather(
         *(stage.providers[pid].answer(id_, within=PATIENCE) for pid, id_ in sent.items())
     )
+    meanwhile = sum(one.appended_at > killed.at for one in answers)
     tell.step(
         "Providers reply",
-        f"{len(offers)} replies and {len(sent) - len(offers)} refusals to reply were sent while {KILLED} was dead; "
-        f"it was back after {killed.seconds_until_back} s.",
+        f"{len(offers)} replied, {len(sent) - len(offers)} declined; {meanwhile} of these messages came while {KILLED} "
+        f"was dead. It was back after {killed.seconds_until_back} s.",
     )
     tell.claim(
         f"each of the {len(sent)} has exactly one receipt",
@@ -88,19 +89,26 @@ async def take_replies(stage: Stage) -> Replied:
     return Replied(offers, killed, (*rejections, late))
 
 
-async def _kill(stage: Stage) -> Killed:
-    services = stage.services
-    pid, at, begun = services.pid(KILLED), datetime.now(UTC), time.monotonic()
-    await asyncio.to_thread(services.kill, KILLED)
-    stage.tell.say(f"kill -9 {pid}: the {KILLED} service is dead, its providers go on replying")
+async def _kill(stage: Stage) -> tuple[datetime, int | None]:
+    """Kill the service; return when it was gone, and its process id."""
+    pid = stage.services.pid(KILLED)
+    await asyncio.to_thread(stage.services.kill, KILLED)
+    at = datetime.now(UTC)
+    stage.tell.say(f"kill -9 {pid}: the {KILLED} service is dead, and providers go on replying")
+    return at, pid
+
+
+async def _wait_until_back(stage: Stage, gone: int | None) -> Decimal:
+    """Wait until the supervisor has started the service again and it is ready; return the seconds that took."""
+    begun = time.monotonic()
 
     def back() -> bool:
-        return services.pid(KILLED) not in {None, pid} and services.status(KILLED, "/readyz") == 200  # noqa: PLR2004 # HTTP's OK
+        return stage.services.pid(KILLED) not in {None, gone} and stage.services.is_ready(KILLED)
 
     async with asyncio.timeout(PATIENCE):
         while not await asyncio.to_thread(back):
             await asyncio.sleep(0.1)
-    return Killed(at, Decimal(time.monotonic() - begun).quantize(Decimal("0.1")))
+    return Decimal(time.monotonic() - begun).quantize(Decimal("0.1"))
 
 
 async def _late_revision(stage: Stage, offers: dict[str, Offer]) -> Rejection:

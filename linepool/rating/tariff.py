@@ -18,8 +18,8 @@ class Per(StrEnum):
 class TaxBasis(StrEnum):
     """Whether prices and charges contain tax."""
 
-    TAX_EXCLUDED = "net"
-    TAX_INCLUDED = "gross"
+    NET = "net"
+    GROSS = "gross"
 
 
 @dataclass(frozen=True, slots=True)

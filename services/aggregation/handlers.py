@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from faststream import Context
 
-from services.aggregation import domain, store
+from services.aggregation import domain, reports, store
 from services.aggregation.passwords import VALID_FOR, Assigner, Decision
 from shared.delivery import CurrentActor, Publish, Tx
 from shared.messages.aggregation import (
@@ -114,6 +114,7 @@ async def remove_buyer(command: RemoveBuyer, actor: CurrentActor, tx: Tx, publis
         case domain.Repeated():
             return None
     await store.remove_buyer(tx, command.purchase_id, command.buyer_id, publish.now)
+    await reports.withdraw_reports(tx, command.purchase_id, command.buyer_id)
     await publish(BuyerLeft(purchase_id=command.purchase_id, buyer_id=command.buyer_id))
     return None
 
@@ -131,23 +132,23 @@ async def collect_usage(
     if refusal is not None or group is None:
         return refusal
     sha256 = usage_digest((command.buyer_id, line) for line in command.lines)
-    reports = await store.reports(tx, command.purchase_id)
-    known = await store.known_parts(tx, command.purchase_id, command.report_id)
-    decision = domain.take_part(group, command, reports, known, sha256)
+    begun = await reports.all_reports(tx, command.purchase_id)
+    known = await reports.known_parts(tx, command.purchase_id, command.report_id)
+    decision = domain.take_part(group, command, begun, known, sha256)
     match decision:
         case Refusal():
             return decision
         case domain.Repeated():
             return None
-    await store.begin_report(tx, command, domain.next_number(reports))
+    await reports.begin_report(tx, command, domain.next_number(begun))
     if isinstance(decision, domain.Collected):
-        already = await store.add_part(tx, command, sha256)
-        pass
+        already = await reports.add_part(tx, command, sha256)
+        decision = domain.duplicate_line(command.lines, already) or decision
     if isinstance(decision, domain.BadLine):
         await _refuse_report(tx, publish, command, decision)
     elif decision.completes:
-        await store.end_reports(tx, command.purchase_id, decision.replaces, "replaced")
-        await store.let_report_count(tx, command.purchase_id, command.report_id)
+        await reports.end_reports(tx, command.purchase_id, decision.replaces, "replaced")
+        await reports.let_report_count(tx, command.purchase_id, command.report_id)
         await _say_usage(tx, publish, command)
     return None
 
@@ -183,10 +184,10 @@ async def close_group(command: CloseGroup, actor: CurrentActor, tx: Tx, publish:
     if refusal is not None or group is None:
         return refusal
     buyers = await store.buyers(tx, command.purchase_id)
-    counting = domain.close(group, buyers, await store.reports(tx, command.purchase_id))
+    counting = domain.close(group, buyers, await reports.all_reports(tx, command.purchase_id))
     if isinstance(counting, Refusal):
         return counting
-    lines = await store.counting_lines(tx, command.purchase_id)
+    lines = await reports.counting_lines(tx, command.purchase_id)
     # A large group's hash takes seconds, which must not hold up the consumer's heartbeats.
     usage = await asyncio.to_thread(_digest, lines)
     period = next(iter(counting.values())).period
@@ -220,7 +221,7 @@ async def _refuse_report(
 ) -> None:
     # Said here and not by returning a refusal: that would undo that the whole report is refused. It is a decision of its own, so
     # that after a restore the order is obeyed to the same end, and not answered from what was said before.
-    await store.end_reports(tx, command.purchase_id, [command.report_id], "refused")
+    await reports.end_reports(tx, command.purchase_id, [command.report_id], "refused")
     refused = ReportUsageRefused(
         purchase_id=command.purchase_id, command_id=publish.cause, reason=bad.reason, detail=bad.detail
     )
@@ -236,7 +237,7 @@ async def _say_usage(tx: asyncpg.Connection, publish: Publisher, command: Report
                 report_id=command.report_id,
                 part=part,
                 parts=command.parts,
-                lines=await store.lines_of_part(tx, command.purchase_id, command.report_id, part),
+                lines=await reports.lines_of_part(tx, command.purchase_id, command.report_id, part),
             )
         )
     await publish(
@@ -245,7 +246,7 @@ async def _say_usage(tx: asyncpg.Connection, publish: Publisher, command: Report
             buyer_id=command.buyer_id,
             report_id=command.report_id,
             period=command.period,
-            lines=await store.count_lines(tx, command.purchase_id, command.report_id),
+            lines=await reports.count_lines(tx, command.purchase_id, command.report_id),
             parts=command.parts,
         )
     )

@@ -1,5 +1,6 @@
 """One mail as the mail server gets it, and what the server's answer means."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -90,8 +91,10 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection, if there is one."""
+        """Take leave of the server, if there is one."""
         if self._client is not None:
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await self._client.quit()
             self._client.close()
 
     async def send(self, message: EmailMessage, to: Address) -> Taken | PutOff | Rejected:

@@ -43,7 +43,18 @@ def test_a_message_entered_the_registry_together_with_its_sender_and_its_handler
         assert handled_by().get(message.__name__) or refusal_or_fact_for_people, f"nobody reads {message.__name__}"
 
 
-FOR_PEOPLE = {"RepliesOpened", "ProviderInvited", "BuyerLeft", "UsageReported"}
+FOR_PEOPLE = {
+    "BillingPreferencesSet",
+    "BuyerLeft",
+    "BuyerVerified",
+    "NeedDescribed",
+    "ProviderInvited",
+    "ProviderListSet",
+    "ProviderRegistered",
+    "RepliesOpened",
+    "RequestDrafted",
+    "UsageReported",
+}
 """Facts that so far only the portal's principal reads: progress, and the ledger's entries."""
 
 

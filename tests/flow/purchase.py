@@ -304,6 +304,8 @@ def expected_of(purchase: Purchase) -> dict[str, int]:
         "BillingPreferencesSet": buyers,
         "GroupAggregated": 1,
         "RequestDrafted": 1,
+        "NeedDescribed": 1,
+        "ProviderListSet": 1,
         "RequestIssued": 1,
         "RequestDocumentPart": 2,
         "BuyerVerified": 1 + buyers,

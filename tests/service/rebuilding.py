@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from shared.adoption import adopt, load
+from shared.postgres import connect
 from tests.memory import Running, running
 
 
@@ -24,7 +25,7 @@ async def rebuilt(
         await connection.close()
     try:
         async with running(lost.service, kafka) as again:
-            async with again.pool.acquire() as own:
+            async with connect(again.pool) as own:
                 for stream in own_streams:
                     records = [(list(record.headers), record.value) for record in kafka.topics[stream]]
                     await adopt(own, stream, records)

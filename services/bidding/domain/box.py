@@ -15,7 +15,7 @@ Stage = Literal["awaited", "open", "closing", "opened", "compared", "cancelled"]
 Place = tuple[str, int]
 """A topic and a partition."""
 
-TAX_BASES = {"net": TaxBasis.TAX_EXCLUDED, "gross": TaxBasis.TAX_INCLUDED}
+TAX_BASES = {"net": TaxBasis.NET, "gross": TaxBasis.GROSS}
 LISTED_REPLIES = 2_000
 """So many replies are named when a box is opened: more would not fit into one message."""
 

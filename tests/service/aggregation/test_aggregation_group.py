@@ -88,10 +88,11 @@ async def test_a_contact_may_be_corrected_until_the_person_speaks(
     for _ in range(2):
         await group.say(group.joining(uuid4(), contact_id=person.person_id))
     own = Conversation(kafka, aggregation, coordinator=person)
+    assert len(group.events(ContactRecorded)) == 3
     await own.say(own.opening())
+    assert len(group.events(ContactRecorded)) == 4
     await group.say(group.joining(uuid4(), contact_id=person.person_id))
-    recorded = [one.person_id for one in group.events(ContactRecorded)]
-    assert recorded == [group.coordinator.person_id, *[person.person_id] * 3]
+    assert len(group.events(ContactRecorded)) == 4
 
 
 async def test_only_the_groups_own_coordinator_adds_buyers(group: Conversation) -> None:

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.distribution import store
+from services.distribution.domain import Shut, Waiting, judge
 from shared.documents import split
 from shared.messages.base import Message
 from shared.messages.distribution import RequestPresented
@@ -267,6 +269,33 @@ async def test_without_any_one_of_the_facts_the_gate_waits_for_it(
     assert await waits_for(connection, purchase) == (None, [expected])
     await deliver(gates, connection, [late])
     assert await ledger(connection, purchase) == INVITED
+
+
+async def test_for_every_subset_of_facts_the_view_says_what_the_decision_says(
+    gates: GateDatabase, connection: asyncpg.Connection
+) -> None:
+    endings = ("lapsed", "cancelled", "deadline_passed")
+    for chosen in product((False, True), repeat=5 + len(endings)):
+        purchase = Purchase(content=b"{}")
+        facts = [*purchase.needed, *(getattr(purchase, ending) for ending in endings)]
+        # The endings first, so that nothing has opened before they came.
+        await deliver(
+            gates,
+            connection,
+            [fact for fact, is_chosen in reversed([*zip(facts, chosen, strict=True)]) if is_chosen],
+        )
+        if not chosen[0]:
+            continue
+
+        gate = await store.gate(connection, purchase.purchase_id)
+        verdict = judge(gate, gate.requests[0], datetime.now(UTC), None)
+        row = await waits_for(connection, purchase)
+
+        if isinstance(verdict, Shut):
+            assert row is None if verdict.reason == "open already" else row and row[0] == verdict.reason
+        else:
+            assert isinstance(verdict, Waiting)
+            assert row == (None, [*verdict.waits_for])
 
 
 async def test_content_with_a_wrong_hash_keeps_the_gate_shut_until_the_right_parts_come(

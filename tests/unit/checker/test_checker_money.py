@@ -74,7 +74,7 @@ def tariff_of(offer: dict[str, Any]) -> Tariff:
         else:
             kind = Recurring if part["kind"] == "recurring" else OneTime
             components.append(kind(Per(part["per"]), Decimal(part["price"])))
-    return Tariff(offer["name"], "EUR", TaxBasis.TAX_EXCLUDED, offer["contract_months"], tuple(components))
+    return Tariff(offer["name"], "EUR", TaxBasis.NET, offer["contract_months"], tuple(components))
 
 
 @settings(deadline=None)
@@ -111,7 +111,7 @@ def test_the_plain_computation_and_the_rating_package_agree_to_the_cent(
         lines,
         [Reply(UUID(int=1), 0, tariff_of(offer))],
         currency="EUR",
-        tax_basis=TaxBasis.TAX_EXCLUDED,
+        tax_basis=TaxBasis.NET,
         period_months=months,
     )
 

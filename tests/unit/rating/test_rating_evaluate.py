@@ -28,7 +28,7 @@ LINES = (
 
 
 def tariff(*components: Component, months: int = 24, currency: str = "EUR") -> Tariff:
-    return Tariff("offer", currency, TaxBasis.TAX_EXCLUDED, months, components)
+    return Tariff("offer", currency, TaxBasis.NET, months, components)
 
 
 def minutes(price: str, *tiers: tuple[int, str], unit: str = "MIN") -> UsagePrice:
@@ -47,7 +47,7 @@ def compare(
         lines,
         [Reply(UUID(int=100 + index), index, offered) for index, offered in enumerate(tariffs)],
         currency="EUR",
-        tax_basis=TaxBasis.TAX_EXCLUDED,
+        tax_basis=TaxBasis.NET,
         period_months=period_months,
         starts_on=starts_on,
     )
@@ -169,7 +169,7 @@ def test_the_lowest_total_ranks_first_and_equal_totals_by_append_time_then_reply
         Reply(UUID(int=7), 90, tariff(minutes("0.09"))),
     ]
     for given in (replies, replies[::-1]):
-        comparison = evaluate(LINES, given, currency="EUR", tax_basis=TaxBasis.TAX_EXCLUDED, period_months=1)
+        comparison = evaluate(LINES, given, currency="EUR", tax_basis=TaxBasis.NET, period_months=1)
         assert [evaluation.reply_id.int for evaluation in comparison.evaluations] == [7, 9, 3, 4]
         assert [evaluation.rank for evaluation in comparison.evaluations] == [1, 2, 3, 4]
 
@@ -196,7 +196,7 @@ def test_a_reply_that_cannot_be_compared_is_listed_with_every_reason() -> None:
 
 
 def test_a_reply_on_another_tax_basis_is_not_ranked() -> None:
-    included = replace(tariff(minutes("0.10")), tax_basis=TaxBasis.TAX_INCLUDED)
+    included = replace(tariff(minutes("0.10")), tax_basis=TaxBasis.GROSS)
     [refused] = compare([included]).not_evaluated
     assert refused.reasons == ("is gross, the purchase is net",)
 
@@ -249,7 +249,7 @@ def test_a_line_with_a_service_twice_or_a_bad_code_cannot_be_made() -> None:
 def test_a_reply_given_twice_and_an_empty_period_are_mistakes_of_the_caller() -> None:
     reply = Reply(UUID(int=1), 0, tariff(minutes("0.10")))
     with pytest.raises(ValueError, match="given twice"):
-        evaluate(LINES, [reply, reply], currency="EUR", tax_basis=TaxBasis.TAX_EXCLUDED, period_months=1)
+        evaluate(LINES, [reply, reply], currency="EUR", tax_basis=TaxBasis.NET, period_months=1)
     with pytest.raises(ValueError, match="period_months"):
         compare([], period_months=0)
 

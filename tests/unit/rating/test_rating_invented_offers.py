@@ -24,9 +24,9 @@ from linepool.usage.spread import spread
 def compare(lines: tuple[UsageLine, ...]) -> Comparison:
     replies = [
         Reply(UUID(int=index), index, tariff)
-        for index, tariff in enumerate(invented_tariffs("USD", TaxBasis.TAX_EXCLUDED), start=1)
+        for index, tariff in enumerate(invented_tariffs("USD", TaxBasis.NET), start=1)
     ]
-    return evaluate(lines, replies, currency="USD", tax_basis=TaxBasis.TAX_EXCLUDED, period_months=1)
+    return evaluate(lines, replies, currency="USD", tax_basis=TaxBasis.NET, period_months=1)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def result_of(comparison: Comparison, tariff: Tariff) -> Evaluation:
 
 
 def test_the_lowest_minute_price_is_not_the_cheapest_offer(comparison: Comparison) -> None:
-    low = result_of(comparison, low_minutes_with_line_fee("USD", TaxBasis.TAX_EXCLUDED))
+    low = result_of(comparison, low_minutes_with_line_fee("USD", TaxBasis.NET))
     low_prices = {part.subject: part.unit_price for part in low.components if part.kind == "usage"}
     others = [found for found in comparison.evaluations if found is not low]
     for other in others:
@@ -55,7 +55,7 @@ def test_the_lowest_minute_price_is_not_the_cheapest_offer(comparison: Compariso
 
 
 def test_the_low_minute_price_saves_for_the_group_and_costs_some_buyers_more(comparison: Comparison) -> None:
-    low = result_of(comparison, low_minutes_with_line_fee("USD", TaxBasis.TAX_EXCLUDED))
+    low = result_of(comparison, low_minutes_with_line_fee("USD", TaxBasis.NET))
     assert low.saving > 0
     assert 0 < len(low.buyers_paying_more) < len(low.buyers)
     assert low.worst_off is not None
@@ -63,7 +63,7 @@ def test_the_low_minute_price_saves_for_the_group_and_costs_some_buyers_more(com
 
 
 def test_the_tiered_offer_wins_in_the_group_and_costs_clearly_more_alone(comparison: Comparison) -> None:
-    tiered = result_of(comparison, tiered_by_group_volume("USD", TaxBasis.TAX_EXCLUDED))
+    tiered = result_of(comparison, tiered_by_group_volume("USD", TaxBasis.NET))
     assert tiered.rank == 1
     assert tiered.saving > 0
     assert tiered.alone_total > tiered.term_total * Decimal("1.2")
@@ -72,12 +72,12 @@ def test_the_tiered_offer_wins_in_the_group_and_costs_clearly_more_alone(compari
 
 
 def test_the_flat_offer_costs_the_same_alone_and_in_the_group(comparison: Comparison) -> None:
-    flat = result_of(comparison, flat_minutes("USD", TaxBasis.TAX_EXCLUDED))
+    flat = result_of(comparison, flat_minutes("USD", TaxBasis.NET))
     assert flat.alone_total == flat.term_total
 
 
 def test_the_offers_say_that_they_are_invented() -> None:
-    for tariff in invented_tariffs("USD", TaxBasis.TAX_EXCLUDED):
+    for tariff in invented_tariffs("USD", TaxBasis.NET):
         assert tariff.name.startswith("Invented offer")
 
 

@@ -59,7 +59,7 @@ def tariffs(draw: st.DrawFn, *, tiered: bool = True) -> Tariff:
         *draw(st.lists(fixed, max_size=3)),
         *(draw(usage_prices(service, tiered=tiered)) for service in SERVICES),
     )
-    return Tariff("any", "EUR", TaxBasis.TAX_EXCLUDED, draw(st.integers(1, 36)), components)
+    return Tariff("any", "EUR", TaxBasis.NET, draw(st.integers(1, 36)), components)
 
 
 def rated(lines: Sequence[UsageLine], tariff: Tariff, period_months: int = 1) -> Evaluation:
@@ -67,7 +67,7 @@ def rated(lines: Sequence[UsageLine], tariff: Tariff, period_months: int = 1) ->
         lines,
         [Reply(UUID(int=1), 0, tariff)],
         currency="EUR",
-        tax_basis=TaxBasis.TAX_EXCLUDED,
+        tax_basis=TaxBasis.NET,
         period_months=period_months,
     ).evaluations
     return evaluation

@@ -64,7 +64,7 @@ def test_a_reply_with_the_billed_prices_costs_56_half_cents_more_than_was_charge
     billed = Tariff(
         name="as billed",
         currency="USD",
-        tax_basis=TaxBasis.TAX_EXCLUDED,
+        tax_basis=TaxBasis.NET,
         contract_months=1,
         components=tuple(UsagePrice(service, "MIN", price) for service, price in BILLED_PRICES.items()),
     )
@@ -72,7 +72,7 @@ def test_a_reply_with_the_billed_prices_costs_56_half_cents_more_than_was_charge
         lines,
         [Reply(UUID(int=1), 0, billed)],
         currency="USD",
-        tax_basis=TaxBasis.TAX_EXCLUDED,
+        tax_basis=TaxBasis.NET,
         period_months=1,
     )
     evaluation = comparison.evaluations[0]
