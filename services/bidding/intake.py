@@ -77,12 +77,12 @@ def _sort_out(
     return list(new.values()), list(again.values())
 
 
-def _revisions_of(arrivals: Sequence[Arrival]) -> set[Revision]:
-    return {
+def _revisions_of(arrivals: Sequence[Arrival]) -> list[Revision]:
+    return [
         (one.word.purchase_id, one.provider_id, one.word.revision)
         for one in arrivals
         if isinstance(one.word, ReplySubmitted)
-    }
+    ]
 
 
 async def _save(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> list[Answered]:
