@@ -245,6 +245,18 @@ async def open_journal(
         await consumer.stop()
 
 
+async def topic_names(connection: Connection) -> list[str]:
+    """Return the topics that the login may see, without the prefix, in order. Kafka's own are left out."""
+    consumer = AIOKafkaConsumer(**connection.arguments(), client_id=f"{connection.username}-topics")
+    await consumer.start()
+    try:
+        seen: set[str] = await consumer.topics()
+    finally:
+        await consumer.stop()
+    ours = (name for name in seen if name.startswith(connection.prefix) and not name.startswith("__"))
+    return sorted(name.removeprefix(connection.prefix) for name in ours)
+
+
 async def read_all(connection: Connection, topics: Iterable[str], *, within: float = 30) -> list[Entry]:
     """Return what the topics hold now, from their beginning to their end. Raises as `open_journal`."""
     async with open_journal(connection, topics) as journal:

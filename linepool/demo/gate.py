@@ -105,12 +105,12 @@ async def issue(stage: Stage, group: Group, listed: tuple[str, ...], deadline: d
 
 
 async def _wait_for_qualification_alone(stage: Stage, purchase_id: UUID) -> None:
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] | None = None
     async with asyncio.timeout(PATIENCE):
         while missing != ("qualification",):
             await asyncio.sleep(0.1)
-            missing = await stage.waiting_for(purchase_id) or ()
-            _show_counter(stage, missing)
+            missing = await stage.waiting_for(purchase_id)
+            _show_counter(stage, ("the request",) if missing is None else missing)
     await stage.watcher.journal.catch_up()
 
 

@@ -1,7 +1,6 @@
 """Three that have no right to what they try: the broker itself denies them."""
 
 import asyncio
-import logging
 import re
 
 from aiokafka import AIOKafkaProducer
@@ -22,8 +21,6 @@ async def try_to_intrude(stage: Stage) -> tuple[Intruder, ...]:
     topic = f"invitations.{other}"
     login = stage.connection(stage.logins[own])
     name = stage.roles.names[own]
-    # The clients log what they are about to be denied; the story tells it itself.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     errors = await asyncio.gather(
         _read(login, topic), _write(login, topic), _without_credentials(stage, login)
     )

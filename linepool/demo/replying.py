@@ -11,6 +11,7 @@ from linepool.demo.bids import invented_offers, revised
 from linepool.demo.forming import PATIENCE
 from linepool.demo.stage import Stage
 from linepool.demo.story import Rejection
+from linepool.demo.waiting import until
 from shared.messages.bidding import MessageRejected, ReceiptIssued
 from shared.messages.providers import Offer
 from shared.messages.rfp import DeadlinePassed
@@ -105,9 +106,7 @@ async def _wait_until_back(stage: Stage, gone: int | None) -> Decimal:
     def back() -> bool:
         return stage.services.pid(KILLED) not in {None, gone} and stage.services.is_ready(KILLED)
 
-    async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(back):
-            await asyncio.sleep(0.1)
+    await until(back, within=PATIENCE, what=f"the return of {KILLED}")
     return Decimal(time.monotonic() - begun).quantize(Decimal("0.1"))
 
 

@@ -11,20 +11,21 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from deploy.local.handles import StackError
 from deploy.local.paths import data_root
 from deploy.local.services import Services
 from deploy.local.stack import Stack, start_stack
 from linepool.demo import checking, choosing, comparing, forming, gate, intruders, page, replying, unverified
 from linepool.demo.claimed import claimed
 from linepool.demo.scenario import Scenario
-from linepool.demo.story import Intruder
 from linepool.demo.stage import Stage, open_stage
+from linepool.demo.story import Intruder
 from linepool.demo.telling import ClaimError, Teller
 from linepool.demo.told import Parts, story_of
+from linepool.demo.waiting import until
 from shared.messages.aggregation import GroupAggregated
 
 OUTPUT = Path("demo-output")
+STARTUP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: f
         shutil.rmtree(folder / "stack", ignore_errors=True)
         held = False
         try:
-            with tell.live():
-                with running(folder / "stack", tell) as (stack, services):
-                    held = asyncio.run(_tell_all(scenario, stack, services, tell, output, time_to_reply))
-                    tell.doing("everything is stopped")
+            with tell.live(), running(folder / "stack", tell) as (stack, services):
+                written = asyncio.run(_tell_all(scenario, stack, services, tell, time_to_reply))
+                output.mkdir(parents=True, exist_ok=True)
+                (output / "index.html").write_text(written, "utf-8")
+                held = True
         except (ClaimError, TimeoutError, KafkaError) as error:
             tell.say(f"The story did not hold: {error or type(error).__name__}")
             tell.say(f"What ran has left its logs in {folder / 'stack'}.")
@@ -68,19 +70,20 @@ def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: f
 
 @contextmanager
 def running(folder: Path, tell: Teller) -> Iterator[tuple[Stack, Services]]:
-    """Start a stack and the five services; stop them at the end."""
+    """Start a stack and begin with the five services; stop them at the end."""
     tell.doing("Kafka, Postgres and a mail server start")
     with start_stack(folder) as stack:
         tell.step(
             "The stack runs", f"Real Kafka with access rules, real Postgres, a mail server ({stack.source})."
         )
         tell.doing("five services start")
-        with Services(stack) as services:
-            tell.step(
-                "Five services run",
-                "Each is a process with its own Kafka principal and its own Postgres role.",
-            )
+        services = Services(stack)
+        try:
+            services.begin_all()
             yield stack, services
+        finally:
+            tell.doing("everything is stopped")
+            services.stop()
 
 
 @contextmanager
@@ -91,6 +94,26 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+async def services_ready(stage: Stage) -> None:
+    """Wait until every service is ready. TimeoutError names those that are not, and their logs."""
+    services, ready = stage.services, set[str]()
+
+    def all_ready() -> bool:
+        ready.update(name for name in services.names if name not in ready and services.is_ready(name))
+        return ready == set(services.names)
+
+    try:
+        await until(all_ready, within=STARTUP_SECONDS, what="the services")
+    except TimeoutError:
+        logs = ", ".join(str(services.log(name)) for name in services.names if name not in ready)
+        raise TimeoutError(
+            f"not every service was ready within {STARTUP_SECONDS:.0f} s; see {logs}"
+        ) from None
+    stage.tell.step(
+        "Five services run", "Each is a process with its own Kafka principal and its own Postgres role."
+    )
 
 
 async def until_selection(stage: Stage, *, time_to_reply: float | None = None) -> ReadyToSelect:
@@ -108,15 +131,12 @@ async def until_selection(stage: Stage, *, time_to_reply: float | None = None) -
         other.cancel()
 
 
-async def _tell_all(  # noqa: PLR0917 # what a story needs
-    scenario: Scenario,
-    stack: Stack,
-    services: Services,
-    tell: Teller,
-    output: Path,
-    time_to_reply: float | None,
-) -> bool:
+async def _tell_all(
+    scenario: Scenario, stack: Stack, services: Services, tell: Teller, time_to_reply: float | None
+) -> str:
+    """Tell everything; return the page."""
     async with open_stage(scenario, stack, services, tell) as stage:
+        await services_ready(stage)
         ready = await until_selection(stage, time_to_reply=time_to_reply)
         accepted = await choosing.choose(stage, ready.compared)
         await unverified.refuse_other_group(stage, ready.other)
@@ -131,7 +151,4 @@ async def _tell_all(  # noqa: PLR0917 # what a story needs
             intruders=ready.intruders,
             report=report,
         )
-        written = page.render(await story_of(stage, parts))
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "index.html").write_text(written, "utf-8")
-    return True
+        return page.render(await story_of(stage, parts))

@@ -11,8 +11,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from linepool.rating.lines import UsageLine
-from linepool.usage.csvfile import read_usage
 from linepool.rating.money import ZERO
+from linepool.usage.csvfile import read_usage
 from linepool.usage.public import public_lines
 from linepool.usage.spread import spread
 from shared.envelope import Actor

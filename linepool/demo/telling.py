@@ -1,5 +1,6 @@
 """How the story is told: lines that stay, below them a live view, and claims that must hold for the story to go on."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ class ClaimError(Exception):
 
 def story_console() -> Console:
     """Return a console for the person who looks on; where that is no terminal, plain lines of a fixed width."""
+    # The clients log what they try again, and what they are denied; the story tells what matters of it.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH, no_color=True)
 

@@ -7,6 +7,7 @@ import asyncpg
 
 from services.bidding.domain.intake import REUSED, Answered, Arrival, Desk, Judgement, Revision, judge
 from services.bidding.store import boxes as box_store
+from services.bidding.store import held as held_store
 from services.bidding.store import intake as store
 from shared.envelope import derived_id
 from shared.messages.bidding import TermsPresented
@@ -47,7 +48,7 @@ async def judge_held(
     awards = await store.standing_awards(tx, list(boxes))
     desk = Desk(boxes, replies=revisions, highest=highest, awards=awards)
     judgements = [one for one in judge(arrivals, desk, final=final) if one.answer is not None]
-    await store.release(tx, [one.arrival.id for one in judgements])
+    await held_store.release(tx, [one.arrival.id for one in judgements])
     answers = await _save(tx, judgements)
     await publish.many([Outgoing(one.notice(), one.id, one.provider_id) for one in answers])
     await _present_terms(publish, judgements)
@@ -105,7 +106,7 @@ async def _save(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> list
     if declines:
         await store.add_declines(tx, declines)
     if held:
-        await store.hold(tx, held)
+        await held_store.hold(tx, held)
     for one in judgements:
         if one.adds == "terms" and isinstance(one.arrival.word, TermsProposed):
             await store.add_terms(tx, one.arrival.id, one.arrival.word)

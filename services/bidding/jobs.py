@@ -16,8 +16,8 @@ from services.bidding.domain.box import Box, Place, is_passed, may_read_ends, op
 from services.bidding.domain.intake import Arrival
 from services.bidding.settings import Settings
 from services.bidding.store import boxes as box_store
-from services.bidding.store import intake as intake_store
-from services.bidding.store.intake import HeldMessage
+from services.bidding.store import held as held_store
+from services.bidding.store.held import HeldMessage
 from shared.messages.bidding import OpenedReply, RepliesOpened, ReplyDisqualified
 from shared.outbox import Outgoing
 from shared.postgres import TRANSIENT
@@ -54,7 +54,7 @@ async def tend_boxes(runtime: Runtime) -> None:
 
 async def judge_held_messages(runtime: Runtime) -> int:
     """Set a checkpoint for what was held since, and judge what can be judged; return how many were answered."""
-    if not await intake_store.has_any_held(runtime.pool):
+    if not await held_store.has_any_held(runtime.pool):
         return 0
     await _set_checkpoint(runtime)
     topic = runtime.settings.topic_prefix + "rfp.events"
@@ -62,11 +62,11 @@ async def judge_held_messages(runtime: Runtime) -> int:
     while True:
         # Positions before boxes: what a passed position brought is then seen.
         positions = await box_store.positions(runtime.pool, RFP_CONSUMER, [topic])
-        checkpoints = await intake_store.checkpoints(runtime.pool)
+        checkpoints = await held_store.checkpoints(runtime.pool)
         passed = {number for number, ends in checkpoints.items() if is_passed(ends, positions)}
         put_aside = _purchases(await box_store.parked_keys(runtime.pool, RFP_CONSUMER))
         async with runtime.decide("held") as (tx, publish):
-            held = await intake_store.judgeable(tx, passed, put_aside, HELD_AT_A_TIME)
+            held = await held_store.judgeable(tx, passed, put_aside, HELD_AT_A_TIME)
             final = {one.id for one in held if one.checkpoint in passed and one.purchase_id not in put_aside}
             answered_now = await intake.judge_held(tx, publish, [_arrival(one) for one in held], final=final)
         answered += answered_now
@@ -76,13 +76,13 @@ async def judge_held_messages(runtime: Runtime) -> int:
 
 async def _set_checkpoint(runtime: Runtime) -> None:
     """Note where rfp.events ends now: what it knew of purchases when a message was held lies before that."""
-    newest = await intake_store.newest_unchecked(runtime.pool)
+    newest = await held_store.newest_unchecked(runtime.pool)
     if newest is None:
         return
     ends = await _ends(runtime, ["rfp.events"])
     if ends is not None:
         async with runtime.decide("checkpoint", newest) as (tx, _):
-            await intake_store.set_checkpoint(tx, newest, ends)
+            await held_store.set_checkpoint(tx, newest, ends)
 
 
 async def close_boxes(runtime: Runtime) -> int:
@@ -128,7 +128,7 @@ async def _open_if_all_is_taken(runtime: Runtime, seen: Box) -> bool:
         if (
             not is_passed(box.closing_ends, positions)
             or parked & {topic.encode() for topic in topics}
-            or await intake_store.has_held(tx, purchase_id, request.provider_ids)
+            or await held_store.has_held(tx, purchase_id, request.provider_ids)
         ):
             log.info("box stays shut", purchase=str(purchase_id), why="not_all_taken")
             return False

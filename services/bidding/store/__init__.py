@@ -1,1 +1,1 @@
-"""Every SQL statement of the bidding service: `boxes`, `intake`, `usage` and `awards`."""
+"""Every SQL statement of the bidding service: `boxes`, `intake`, `held`, `usage` and `awards`."""

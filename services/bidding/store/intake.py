@@ -3,14 +3,12 @@
 What every message adds goes in by COPY: asyncpg looks at each element of an array, which costs more than the insert.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
-from services.bidding.domain.box import Place
 from services.bidding.domain.intake import (
     Answer,
     Answered,
@@ -22,7 +20,6 @@ from services.bidding.domain.intake import (
     Sender,
     StandingAward,
 )
-from services.bidding.store.boxes import read_ends, write_ends
 from shared.messages.providers import ReplySubmitted, TermsProposed
 
 Connection = asyncpg.Connection
@@ -34,21 +31,6 @@ class Held:
 
     sha256_by_id: dict[UUID, str]
     senders: set[Sender]
-
-
-@dataclass(frozen=True)
-class HeldMessage:
-    """A held message as its row has it."""
-
-    id: UUID
-    purchase_id: UUID
-    provider_id: str
-    type: str
-    message_id: str
-    sha256: str
-    appended_at: datetime
-    body: bytes
-    checkpoint: int | None
 
 
 async def held(tx: Connection, ids: Collection[UUID], senders: Collection[Sender]) -> Held:
@@ -93,13 +75,21 @@ async def revisions(
     """Return the replies under these revisions, and each sender's highest revision."""
     rows = await tx.fetch(
         """
-        SELECT purchase_id, provider_id, asked.revision, reply.id, reply.sha256, highest.revision AS highest
-        FROM unnest($1::uuid[], $2::text[], $3::int[]) AS asked (purchase_id, provider_id, revision)
-        LEFT JOIN replies AS reply USING (purchase_id, provider_id, revision)
-        CROSS JOIN LATERAL (
-            SELECT max(replies.revision) AS revision FROM replies
+        WITH asked AS (
+            SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[]) AS asked (purchase_id, provider_id, revision)
+        )
+        SELECT asked.*, reply.id, reply.sha256 FROM asked CROSS JOIN LATERAL (
+            SELECT replies.id, replies.sha256 FROM replies
             WHERE replies.purchase_id = asked.purchase_id AND replies.provider_id = asked.provider_id
+                AND replies.revision = asked.revision LIMIT 1
+        ) AS reply
+        UNION ALL
+        SELECT sender.*, highest.revision, NULL, NULL
+        FROM (SELECT DISTINCT purchase_id, provider_id FROM asked) AS sender CROSS JOIN LATERAL (
+            SELECT max(replies.revision) AS revision FROM replies
+            WHERE replies.purchase_id = sender.purchase_id AND replies.provider_id = sender.provider_id
         ) AS highest
+        WHERE highest.revision IS NOT NULL
         """,
         [purchase_id for purchase_id, _, _ in asked],
         [provider_id for _, provider_id, _ in asked],
@@ -109,10 +99,10 @@ async def revisions(
     highest: dict[Sender, int] = {}
     for row in rows:
         sender = (row["purchase_id"], row["provider_id"])
-        if row["id"] is not None:
+        if row["id"] is None:
+            highest[sender] = row["revision"]
+        else:
             known[*sender, row["revision"]] = KnownReply(row["id"], row["sha256"])
-        if row["highest"] is not None:
-            highest[sender] = row["highest"]
     return known, highest
 
 
@@ -134,12 +124,21 @@ async def standing_awards(tx: Connection, purchase_ids: Collection[UUID]) -> dic
 
 async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
     """Keep messages with their answers."""
-    columns = (
-        "id provider_id purchase_id type message_id sha256 appended_at outcome reply_id reason detail".split()
-    )
     await tx.copy_records_to_table(
         "provider_messages",
-        columns=columns,
+        columns=[
+            "id",
+            "provider_id",
+            "purchase_id",
+            "type",
+            "message_id",
+            "sha256",
+            "appended_at",
+            "outcome",
+            "reply_id",
+            "reason",
+            "detail",
+        ],
         records=[
             (
                 one.id,
@@ -164,10 +163,18 @@ def _columns_of(answer: Answer) -> tuple[str, UUID | None, str | None, str | Non
 
 async def add_replies(tx: Connection, replies: Sequence[tuple[Arrival, ReplySubmitted]]) -> None:
     """Put replies into their boxes."""
-    columns = "id purchase_id provider_id request_version revision appended_at sha256 body".split()
     await tx.copy_records_to_table(
         "replies",
-        columns=columns,
+        columns=[
+            "id",
+            "purchase_id",
+            "provider_id",
+            "request_version",
+            "revision",
+            "appended_at",
+            "sha256",
+            "body",
+        ],
         records=[
             (
                 arrival.id,
@@ -207,99 +214,3 @@ async def add_terms(tx: Connection, message: UUID, said: TermsProposed) -> None:
         said.award,
         said.terms_sha256,
     )
-
-
-async def hold(tx: Connection, arrivals: Sequence[Arrival]) -> None:
-    """Keep messages until they can be judged, in the order given; one that is held already stays as it is."""
-    await tx.execute(
-        """
-        INSERT INTO held_messages (id, purchase_id, provider_id, type, message_id, sha256, appended_at, body)
-        SELECT * FROM unnest(
-            $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[]
-        )
-        ON CONFLICT (id) DO NOTHING
-        """,
-        [one.id for one in arrivals],
-        [one.purchase_id for one in arrivals],
-        [one.provider_id for one in arrivals],
-        [one.type for one in arrivals],
-        [one.message_id for one in arrivals],
-        [one.sha256 for one in arrivals],
-        [one.appended_at for one in arrivals],
-        [one.body for one in arrivals],
-    )
-
-
-async def newest_unchecked(connection: asyncpg.Pool) -> int | None:
-    """Return the number of the newest held message that no checkpoint was set for, or None."""
-    number: int | None = await connection.fetchval(
-        "SELECT max(number) FROM held_messages WHERE checkpoint IS NULL"
-    )
-    return number
-
-
-async def set_checkpoint(tx: Connection, newest: int, ends: dict[Place, int]) -> None:
-    """Let the messages up to this number, so far without a checkpoint, wait until these ends are passed."""
-    await tx.execute(
-        """
-        WITH made AS (INSERT INTO checkpoints (ends) VALUES ($2) RETURNING number)
-        UPDATE held_messages SET checkpoint = made.number FROM made
-        WHERE checkpoint IS NULL AND held_messages.number <= $1
-        """,
-        newest,
-        write_ends(ends),
-    )
-
-
-async def checkpoints(connection: asyncpg.Pool) -> dict[int, dict[Place, int]]:
-    """Return the checkpoints that messages wait for."""
-    rows = await connection.fetch("SELECT number, ends FROM checkpoints ORDER BY number")
-    return {row["number"]: read_ends(row["ends"]) for row in rows}
-
-
-async def judgeable(
-    tx: Connection, passed: Iterable[int], put_aside: Iterable[UUID], limit: int
-) -> list[HeldMessage]:
-    """Lock and return the first held messages whose sender is listed by now, or whose checkpoint is passed.
-
-    Not those about purchases of which facts were put aside: their checkpoint says nothing.
-    """
-    rows = await tx.fetch(
-        """
-        SELECT held.id, held.purchase_id, provider_id, type, message_id, sha256, appended_at, body, checkpoint
-        FROM held_messages AS held LEFT JOIN boxes USING (purchase_id)
-        WHERE provider_id = ANY (boxes.provider_ids)
-            OR (checkpoint = ANY($1::bigint[]) AND held.purchase_id <> ALL($2::uuid[]))
-        ORDER BY held.number LIMIT $3 FOR UPDATE OF held
-        """,
-        list(passed),
-        list(put_aside),
-        limit,
-    )
-    return [HeldMessage(**row) for row in rows]
-
-
-async def release(tx: Connection, ids: Sequence[UUID]) -> None:
-    """Take judged messages out of those held, and checkpoints that nothing waits for any more."""
-    await tx.execute("DELETE FROM held_messages WHERE id = ANY($1::uuid[])", ids)
-    await tx.execute(
-        """
-        DELETE FROM checkpoints
-        WHERE NOT EXISTS (SELECT FROM held_messages WHERE checkpoint = checkpoints.number)
-        """
-    )
-
-
-async def has_held(tx: Connection, purchase_id: UUID, provider_ids: Iterable[str]) -> bool:
-    """Whether a message of one of these providers about this purchase is still to be judged."""
-    held_: bool = await tx.fetchval(
-        "SELECT EXISTS (SELECT FROM held_messages WHERE purchase_id = $1 AND provider_id = ANY($2::text[]))",
-        purchase_id,
-        list(provider_ids),
-    )
-    return held_
-
-
-async def has_any_held(connection: asyncpg.Pool) -> bool:
-    """Whether any message is held."""
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM held_messages)"))

@@ -62,7 +62,7 @@ async def test_a_box_stays_shut_for_the_allowance_after_its_deadline(
     assert await close_boxes(bidding.runtime) == 0
     async with asyncio.timeout(10):
         while not await close_boxes(bidding.runtime):
-            await asyncio.sleep(0.1)
+            await bidding.pool.fetchval("SELECT pg_sleep(0.1)")
     opened_at = await bidding.pool.fetchval("SELECT opened_at FROM boxes")
     assert opened_at >= deadline + timedelta(seconds=2)
 
@@ -132,7 +132,8 @@ async def test_two_closers_open_a_box_once(bidding: Running, kafka: MemoryKafka)
     assert said(kafka) == ["BidBoxReady", "RepliesOpened"]
 
 
-async def test_a_late_reply_after_the_opening_is_late(desk: Running, kafka: MemoryKafka) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_a_late_reply_after_the_opening_is_late(kafka: MemoryKafka) -> None:
     purchase = Purchase()
     announce(kafka, purchase)
     kafka.event(purchase.deadline_passed)
@@ -176,7 +177,8 @@ async def test_usage_that_differs_from_what_was_pinned_is_an_alarm_and_never_com
     assert alarms._value.get() >= 1
 
 
-async def test_reports_that_do_not_count_are_not_compared(desk: Running, kafka: MemoryKafka) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_reports_that_do_not_count_are_not_compared(kafka: MemoryKafka) -> None:
     purchase = Purchase()
     for part in purchase.usage:
         kafka.event(part.model_copy(update={"report_id": uuid4()}))

@@ -49,9 +49,8 @@ async def test_another_message_under_a_used_id_is_rejected_and_the_first_stays(
     assert await desk.pool.fetchval("SELECT max(revision) FROM replies") == 1
 
 
-async def test_a_message_that_was_rejected_is_rejected_again_in_the_same_words(
-    desk: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_a_message_that_was_rejected_is_rejected_again_in_the_same_words(kafka: MemoryKafka) -> None:
     purchase = Purchase()
     announce(kafka, purchase)
     for _ in range(2):
@@ -227,10 +226,10 @@ async def test_a_batch_of_any_size_takes_the_same_few_statements(desk: Running, 
         for number in range(begin, begin + size):
             kafka.from_provider(AIKO, purchase.reply(revision=number + 1), at=purchase.in_time)
         records = [Record.of(record) for record in kafka.topics[topic][begin:]]
-        statements: list[str] = []
+        statements: list[object] = []
         async with desk.runtime.decide("test", size) as (tx, publish):
             connection: asyncpg.Connection = tx
-            with connection.query_logger(lambda query: statements.append(query.query)):
+            with connection.query_logger(statements.append):
                 await intake.take(tx, publish, [reading.read(record) for record in records])
         counts.append(len(statements))
 
@@ -258,4 +257,3 @@ async def test_two_batches_that_meet_the_same_boxes_crosswise_do_not_deadlock(
     await desk.send()
 
     assert len(answers(kafka, AIKO)) == len(answers(kafka, BRIO)) == 30
-

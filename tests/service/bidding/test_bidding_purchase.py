@@ -23,7 +23,7 @@ from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, Purchase, an_o
 from tests.service.bidding.bidding_talk import all_of, announce, answers, one_of, reply_of, said
 
 
-async def compare(desk: Running, kafka: MemoryKafka, purchase: Purchase) -> None:
+async def compare(kafka: MemoryKafka, purchase: Purchase) -> None:
     """Two replies and a decline, up to the comparison; BRIO's costs less."""
     announce(kafka, purchase)
     for provider, price in ((AIKO, "0.12"), (BRIO, "0.10")):
@@ -41,9 +41,10 @@ async def stage(desk: Running, purchase: Purchase) -> Stage:
     return found
 
 
-async def test_a_purchase_goes_from_its_box_to_accepted_terms(desk: Running, kafka: MemoryKafka) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_a_purchase_goes_from_its_box_to_accepted_terms(kafka: MemoryKafka) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
     selected = reply_of(kafka, AIKO)
     kafka.command(purchase.select(selected), purchase.by_coordinator)
     await kafka.settle()
@@ -71,11 +72,10 @@ async def test_a_purchase_goes_from_its_box_to_accepted_terms(desk: Running, kaf
     assert answers(kafka, AIKO) == ["received", "received"]
 
 
-async def test_the_full_comparison_is_the_document_that_the_event_hashes(
-    desk: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_the_full_comparison_is_the_document_that_the_event_hashes(kafka: MemoryKafka) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
 
     parts = all_of(kafka, ComparisonPart, "bidding.comparisons")
     compared = one_of(kafka, RepliesCompared)
@@ -83,7 +83,9 @@ async def test_the_full_comparison_is_the_document_that_the_event_hashes(
     document = parts[0].document
     content = json.loads(join(document, [part.data for part in parts]))
     assert document.sha256 == compared.comparison_sha256
-    assert [row["reply_id"] for row in content["evaluations"]] == [str(one.reply_id) for one in compared.replies]
+    assert [row["reply_id"] for row in content["evaluations"]] == [
+        str(one.reply_id) for one in compared.replies
+    ]
     assert compared.usage_digest == purchase.usage_digest
 
 
@@ -100,8 +102,9 @@ async def test_without_a_reply_the_group_is_told_so_by_an_empty_comparison(
     assert await stage(desk, purchase) == "compared"
 
 
+@pytest.mark.usefixtures("desk")
 async def test_a_reply_to_something_else_is_receipted_and_disqualified_when_the_box_is_opened(
-    desk: Running, kafka: MemoryKafka
+    kafka: MemoryKafka,
 ) -> None:
     purchase = Purchase()
     announce(kafka, purchase)
@@ -117,9 +120,8 @@ async def test_a_reply_to_something_else_is_receipted_and_disqualified_when_the_
     assert [one.provider_id for one in one_of(kafka, RepliesCompared).replies] == [CORA]
 
 
-async def test_nothing_is_said_about_replies_before_the_box_is_closed(
-    desk: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_nothing_is_said_about_replies_before_the_box_is_closed(kafka: MemoryKafka) -> None:
     purchase = Purchase()
     announce(kafka, purchase)
     kafka.from_provider(AIKO, purchase.reply(), at=purchase.in_time)
@@ -129,9 +131,10 @@ async def test_nothing_is_said_about_replies_before_the_box_is_closed(
     assert said(kafka) == ["BidBoxReady"]
 
 
-async def test_rejected_terms_may_be_followed_by_others(desk: Running, kafka: MemoryKafka) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_rejected_terms_may_be_followed_by_others(kafka: MemoryKafka) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
     kafka.command(purchase.select(reply_of(kafka, BRIO)), purchase.by_coordinator)
     await kafka.settle()
     kafka.from_provider(BRIO, purchase.terms("first"))
@@ -153,11 +156,10 @@ async def test_rejected_terms_may_be_followed_by_others(desk: Running, kafka: Me
     assert one_of(kafka, RejectTermsRefused).reason == "already_accepted"
 
 
-async def test_terms_of_anyone_but_the_selected_provider_are_rejected(
-    desk: Running, kafka: MemoryKafka
-) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_terms_of_anyone_but_the_selected_provider_are_rejected(kafka: MemoryKafka) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
     kafka.from_provider(BRIO, purchase.terms())
     await kafka.settle()
     kafka.command(purchase.select(reply_of(kafka, BRIO)), purchase.by_coordinator)
@@ -174,7 +176,7 @@ async def test_terms_of_anyone_but_the_selected_provider_are_rejected(
 @pytest.mark.parametrize("who", ["coordinator", "member"])
 async def test_only_the_groups_own_coordinator_selects(desk: Running, kafka: MemoryKafka, who: str) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
     stranger = Actor.model_validate({"person_id": str(uuid4()), "role": who})
 
     kafka.command(purchase.select(reply_of(kafka, AIKO)), stranger)
@@ -202,7 +204,7 @@ async def test_a_selection_before_the_comparison_waits_and_is_refused_in_the_end
 
 async def test_cancelling_closes_everything(desk: Running, kafka: MemoryKafka) -> None:
     purchase = Purchase()
-    await compare(desk, kafka, purchase)
+    await compare(kafka, purchase)
     kafka.command(purchase.select(reply_of(kafka, BRIO)), purchase.by_coordinator)
     await kafka.settle()
     kafka.event(purchase.cancelled)
@@ -219,7 +221,8 @@ async def test_cancelling_closes_everything(desk: Running, kafka: MemoryKafka) -
     assert await stage(desk, purchase) == "cancelled"
 
 
-async def test_a_cancelled_box_is_never_opened(desk: Running, kafka: MemoryKafka) -> None:
+@pytest.mark.usefixtures("desk")
+async def test_a_cancelled_box_is_never_opened(kafka: MemoryKafka) -> None:
     purchase = Purchase()
     announce(kafka, purchase)
     kafka.from_provider(AIKO, purchase.reply(), at=purchase.in_time)

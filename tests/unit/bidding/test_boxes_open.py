@@ -31,7 +31,9 @@ REQUEST = Request.issued(PURCHASE.request, CAUSE)
 TWO_SECONDS = timedelta(seconds=2)
 
 
-def a_reply(provider: str = AIKO, revision: int = 1, offer: Offer | None = None, **changes: Any) -> StoredReply:
+def a_reply(
+    provider: str = AIKO, revision: int = 1, offer: Offer | None = None, **changes: Any
+) -> StoredReply:
     reply = StoredReply(uuid4(), provider, 1, revision, PURCHASE.in_time, offer or an_offer())
     return replace(reply, **changes)
 
@@ -110,7 +112,10 @@ def test_a_box_closes_only_once_no_clock_within_the_allowance_is_before_the_dead
 def test_a_box_that_is_not_closing_is_left_alone(change: dict[str, Any]) -> None:
     box = replace(a_closing_box(), **change)
 
-    assert may_read_ends(box, datetime.max.replace(tzinfo=UTC), skew=timedelta(0), allowance=TWO_SECONDS) is not None
+    assert (
+        may_read_ends(box, datetime.max.replace(tzinfo=UTC), skew=timedelta(0), allowance=TWO_SECONDS)
+        is not None
+    )
 
 
 def test_ends_are_passed_when_every_position_is_at_its_end() -> None:

@@ -38,11 +38,11 @@ def a_desk(**known: object) -> Desk:
 
 
 def said(
-    word: ProviderWord, provider: str = AIKO, *, at: datetime = PURCHASE.in_time, id: UUID | None = None
+    word: ProviderWord, provider: str = AIKO, *, at: datetime = PURCHASE.in_time, id_: UUID | None = None
 ) -> Arrival:
     body = word.model_dump_json().encode()
-    id_ = id or uuid4()
-    return Arrival(id_, provider, str(id_), word.type(), sha256(body).hexdigest(), at, body, word)
+    inbox_id = id_ or uuid4()
+    return Arrival(inbox_id, provider, str(inbox_id), word.type(), sha256(body).hexdigest(), at, body, word)
 
 
 def reasons(judgements: Sequence[Judgement]) -> list[str | None]:
@@ -104,7 +104,9 @@ def test_a_cancelled_purchase_takes_nothing() -> None:
     assert reasons(judged) == ["cancelled"] * 3
 
 
-@given(st.lists(st.tuples(st.sampled_from([AIKO, BRIO]), st.integers(1, 5), st.sampled_from("xyz")), max_size=25))
+@given(
+    st.lists(st.tuples(st.sampled_from([AIKO, BRIO]), st.integers(1, 5), st.sampled_from("xyz")), max_size=25)
+)
 def test_each_providers_revisions_rise_and_keep_their_content(said_: list[tuple[str, int, str]]) -> None:
     arrivals = [
         said(PURCHASE.reply(revision=revision, offer=an_offer(name=name)), provider)
@@ -132,9 +134,11 @@ def test_each_providers_revisions_rise_and_keep_their_content(said_: list[tuple[
 @given(st.data())
 def test_how_messages_are_cut_into_batches_changes_no_answer(data: st.DataObject) -> None:
     space = UUID(int=7)
-    spoken = data.draw(st.lists(st.tuples(st.sampled_from(LISTED), st.integers(1, 4)), min_size=1, max_size=15))
+    spoken = data.draw(
+        st.lists(st.tuples(st.sampled_from(LISTED), st.integers(1, 4)), min_size=1, max_size=15)
+    )
     arrivals = [
-        said(PURCHASE.reply(revision=revision), provider, id=uuid5(space, str(number)))
+        said(PURCHASE.reply(revision=revision), provider, id_=uuid5(space, str(number)))
         for number, (provider, revision) in enumerate(spoken)
     ]
     cut = data.draw(st.integers(0, len(arrivals)))

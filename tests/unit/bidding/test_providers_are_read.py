@@ -20,8 +20,8 @@ BODY = json.loads(REPLY.model_dump_json())
 REPLY_TYPE = ReplySubmitted.type().encode()
 
 
-def a_record(body: bytes | None, *, id: bytes | None = b"m-1", type: bytes | None = REPLY_TYPE) -> Record:
-    headers = [("ce_id", id), ("ce_type", type), ("reply_to", b"aggregation.commands"), ("x", b"\xff\xfe")]
+def a_record(body: bytes | None, *, id_: bytes | None = b"m-1", type_: bytes | None = REPLY_TYPE) -> Record:
+    headers = [("ce_id", id_), ("ce_type", type_), ("reply_to", b"aggregation.commands"), ("x", b"\xff\xfe")]
     raw: ConsumerRecord = ConsumerRecord(
         topic=f"replies.{AIKO}",
         partition=0,
@@ -110,15 +110,17 @@ def test_every_bad_body_is_rejected_with_its_reason(body: bytes | None, expected
 
 @pytest.mark.parametrize("id_", [None, b"", b"a\x00b", b"a\nb", b"x" * 201, b"\xff"])
 def test_a_message_without_a_usable_id_is_invalid(id_: bytes | None) -> None:
-    arrival = reading.read(a_record(REPLY.model_dump_json().encode(), id=id_))
+    arrival = reading.read(a_record(REPLY.model_dump_json().encode(), id_=id_))
 
     assert isinstance(arrival.word, Rejection)
     assert (arrival.word.reason, arrival.message_id) == ("invalid", None)
 
 
-@pytest.mark.parametrize("type_", [None, b"", b"linepool.reply-submitted.v2", b"linepool.group-opened.v1", b"\xff"])
+@pytest.mark.parametrize(
+    "type_", [None, b"", b"linepool.reply-submitted.v2", b"linepool.group-opened.v1", b"\xff"]
+)
 def test_a_type_that_is_not_taken_here_is_unknown(type_: bytes | None) -> None:
-    arrival = reading.read(a_record(REPLY.model_dump_json().encode(), type=type_))
+    arrival = reading.read(a_record(REPLY.model_dump_json().encode(), type_=type_))
 
     assert isinstance(arrival.word, Rejection)
     assert (arrival.word.reason, arrival.type) == ("unknown_type", None)

@@ -1,0 +1,5 @@
+"""`python -m linepool` is the command `linepool`."""
+
+from linepool.cli import app
+
+app()

@@ -1,0 +1,330 @@
+"""The command `linepool`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import asyncpg
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.markup import escape
+
+from deploy.local.handles import StackError
+from linepool import operating
+from linepool.checker.collect import NothingVisibleError, Place, collect
+from linepool.checker.judge import check
+from linepool.demo import desk, run, state, up
+from linepool.demo.scenario import DEFAULT_PROVIDERS, Asked, Scenario, ScenarioError, scenario
+from linepool.demo.telling import ClaimError, Teller, story_console
+from linepool.usage.csvfile import UsageFileError, template
+
+app = typer.Typer(
+    help="Group purchases of telecom services: pooled usage, a request only to listed providers, replies rated to the cent.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+parked = typer.Typer(help="Messages that a service has put aside.", no_args_is_help=True)
+migrations = typer.Typer(help="What was done to the services' schemas.", no_args_is_help=True)
+app.add_typer(parked, name="parked")
+app.add_typer(migrations, name="migrations")
+
+console = Console(highlight=False)
+
+Buyers = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help="How many buyers (default: 40, or as the usage file names them)."),
+]
+Providers = Annotated[int, typer.Option(min=2, max=100, help="How many providers are registered.")]
+Usage = Annotated[Path | None, typer.Option(help="A usage file instead of the public data; see --template.")]
+Months = Annotated[int, typer.Option(min=1, max=24, help="How many months the usage file covers.")]
+Currency = Annotated[str, typer.Option(help="The usage file's currency, by ISO 4217.")]
+TaxBasis = Annotated[Literal["net", "gross"], typer.Option(help="Whether the file's amounts contain tax.")]
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=3, help="Seconds from the request's issue to its deadline (default: by speed)."),
+]
+Service = Annotated[str, typer.Argument(help="aggregation, rfp, distribution, bidding or notification.")]
+Dsn = Annotated[
+    str | None,
+    typer.Option(envvar="LINEPOOL_POSTGRES_DSN", help="The service's database (default: of `linepool up`)."),
+]
+
+
+@app.command()
+def demo(
+    *,
+    buyers: Buyers = None,
+    providers: Providers = DEFAULT_PROVIDERS,
+    usage: Usage = None,
+    months: Months = 1,
+    currency: Currency = "EUR",
+    tax_basis: TaxBasis = "net",
+    reply_seconds: Seconds = None,
+    output: Annotated[Path, typer.Option(help="Where the page goes.")] = run.OUTPUT,
+    example: Annotated[
+        bool, typer.Option("--template", help="Write an example of a usage file and stop.")
+    ] = False,
+) -> None:
+    """Run one whole purchase before your eyes; the exit code is 0 only if everything it claims holds."""
+    if example:
+        sys.stdout.write(template())
+        return
+    with one_sentence():
+        made = _scenario(buyers, providers, usage, months, currency, tax_basis)
+        held = run.run_demo(made, Teller(story_console()), output=output, time_to_reply=reply_seconds)
+    raise typer.Exit(0 if held else 1)
+
+
+@app.command(name="up")
+def start(
+    *,
+    buyers: Buyers = None,
+    providers: Providers = DEFAULT_PROVIDERS,
+    usage: Usage = None,
+    months: Months = 1,
+    currency: Currency = "EUR",
+    tax_basis: TaxBasis = "net",
+    reply_seconds: Seconds = None,
+    in_foreground: Annotated[bool, typer.Option("--in-foreground", hidden=True)] = False,
+) -> None:
+    """Run the story until just before the selection, and leave everything running."""
+    with one_sentence():
+        made = _scenario(buyers, providers, usage, months, currency, tax_basis)
+        if in_foreground:
+            up.hold(made, Teller(story_console()), time_to_reply=reply_seconds)
+            return
+        # The background process reads the same arguments as this one.
+        if not up.start(sys.argv[2:], console):
+            raise typer.Exit(1)
+        _say_what_to_type(state.load())
+
+
+@app.command()
+def down() -> None:
+    """Stop what `linepool up` started."""
+    with one_sentence():
+        console.print("Everything is stopped." if up.stop() else "Nothing was running.")
+
+
+@app.command()
+def select(reply: Annotated[str, typer.Argument(help="A reply's rank, or the beginning of its id.")]) -> None:
+    """Select one of the compared replies, and see the winner's terms."""
+    _at_desk(lambda running: desk.select(running, reply, console))
+
+
+@app.command()
+def accept() -> None:
+    """Accept the terms that lie before the group."""
+    _at_desk(lambda running: desk.accept(running, console))
+
+
+@app.command()
+def topics(
+    name: Annotated[str | None, typer.Argument(help="One topic; without it all are listed.")] = None,
+    *,
+    body: Annotated[bool, typer.Option(help="Show the bodies too.")] = False,
+    last: Annotated[int, typer.Option(min=1, help="How many messages, from the end.")] = 20,
+) -> None:
+    """Look at the topics, or at the last messages of one."""
+    if name is None:
+        _at_desk(lambda running: desk.show_topics(running, console))
+    else:
+        _at_desk(lambda running: desk.show_topic(running, name, console, body=body, last=last))
+
+
+@app.command()
+def tables(
+    service: Service,
+    name: Annotated[str | None, typer.Argument(help="One table; without it all are listed.")] = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+) -> None:
+    """Look at a service's tables, or at the rows of one."""
+    if name is None:
+        _at_desk(lambda running: desk.show_tables(running, service, console))
+    else:
+        _at_desk(lambda running: desk.show_table(running, service, name, console, limit=limit))
+
+
+@app.command()
+def checker() -> None:
+    """Judge from raw records and rows whether everything holds that must always hold, on what `linepool up` runs."""
+    with one_sentence():
+        running = state.load()
+        place = Place(
+            bootstrap_servers=running.bootstrap_servers,
+            username=running.admin_username,
+            password=running.admin_password,
+            admin_dsn=running.admin_dsn,
+            prefix=running.prefix,
+            ca_file=Path(running.ca_file) if running.ca_file else None,
+        )
+        logs = [Path(running.folder) / "services"]
+        report = check(asyncio.run(collect(place, mails=Path(running.mail_folder), logs=logs)))
+    console.out(str(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@parked.command("list")
+def list_parked(service: Service, dsn: Dsn = None) -> None:
+    """List what is parked."""
+    _at_database(service, dsn, lambda database: operating.list_parked(database, console))
+
+
+@parked.command("show")
+def show_parked(
+    service: Service,
+    parked_id: Annotated[int, typer.Argument(metavar="ID")],
+    *,
+    body: Annotated[bool, typer.Option("--body", help="Show the body; it may be confidential.")] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Show one parked message: its headers and its size."""
+    _at_database(
+        service, dsn, lambda database: operating.show_parked(database, parked_id, console, body=body)
+    )
+
+
+@parked.command("retry")
+def retry_parked(
+    service: Service, parked_id: Annotated[int, typer.Argument(metavar="ID")], dsn: Dsn = None
+) -> None:
+    """Let the service try a parked message again now."""
+    _at_database(service, dsn, lambda database: operating.retry_parked(database, parked_id))
+    console.print(f"{service} tries {parked_id} again.")
+
+
+@parked.command("discard")
+def discard_parked(
+    service: Service,
+    parked_id: Annotated[int, typer.Argument(metavar="ID")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Give a parked message up for ever."""
+    if not yes:
+        typer.confirm(f"Message {parked_id} of {service} will never take effect. Discard it?", abort=True)
+    _at_database(service, dsn, lambda database: operating.discard_parked(database, parked_id))
+    console.print(f"{parked_id} is discarded.")
+
+
+@migrations.command("status")
+def migrations_status(
+    service: Annotated[str | None, typer.Argument(help="One service; without it all.")] = None,
+    dsn: Dsn = None,
+) -> None:
+    """Show which migrations were applied; the exit code is 1 if one is pending, changed or unknown."""
+    clean = True
+    for name in [service] if service else operating.service_names():
+
+        async def show(database: asyncpg.Connection, name: str = name) -> None:
+            nonlocal clean
+            for one in await operating.migrations_of(database, name):
+                console.print(f"{name:<13} {one.state:<8} {escape(one.name)}")
+                clean = clean and one.state == "applied"
+
+        _at_database(name, dsn, show)
+    raise typer.Exit(0 if clean else 1)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Say in one sentence what went wrong, and exit with 1; Ctrl-C exits with 130."""
+    try:
+        yield
+    except UsageFileError as error:
+        _fail(str(error))
+    except (
+        ScenarioError,
+        StackError,
+        ClaimError,
+        NothingVisibleError,
+        state.NothingRunsError,
+        desk.DeskError,
+        operating.OperatingError,
+        OSError,
+        KafkaError,
+        asyncpg.PostgresError,
+    ) as error:
+        _fail(str(error) or type(error).__name__)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.")
+        raise typer.Exit(130) from None
+
+
+def _fail(text: str) -> None:
+    sys.stderr.write("".join(f"linepool: {line}\n" for line in text.splitlines()))
+    raise typer.Exit(1)
+
+
+def _scenario(  # the command line's options, in its order
+    buyers: int | None,
+    providers: int,
+    usage: Path | None,
+    months: int,
+    currency: str,
+    tax_basis: Literal["net", "gross"],
+) -> Scenario:
+    return scenario(
+        Asked(
+            buyers=buyers,
+            providers=providers,
+            usage=usage,
+            months=months,
+            currency=currency,
+            tax_basis=tax_basis,
+        )
+    )
+
+
+def _at_desk(work: Callable[[state.State], Awaitable[None]]) -> None:
+    async def at_work() -> None:
+        await work(state.load())
+
+    with one_sentence():
+        asyncio.run(at_work())
+
+
+def _at_database(
+    service: str, dsn: str | None, work: Callable[[asyncpg.Connection], Awaitable[None]]
+) -> None:
+    async def at_work() -> None:
+        address = dsn or state.load().dsns.get(service, "")
+        async with operating.database(address, service) as connection:
+            await work(connection)
+
+    with one_sentence():
+        asyncio.run(at_work())
+
+
+def _say_what_to_type(running: state.State) -> None:
+    console.print(
+        "\n[bold]The purchase waits for the selection.[/bold] Everything runs in the background. Type:\n"
+    )
+    for one in running.replies:
+        console.print(
+            f"  linepool select {one.reply_id[:8]}   # rank {one.rank}: {escape(one.provider)}, {escape(one.offer)}, "
+            f"{one.total} {running.currency}",
+            soft_wrap=True,
+        )
+    for command, meaning in (
+        ("linepool accept", "accept the terms that the winner proposes then"),
+        ("linepool topics", "all topics; then for example: linepool topics rfp.events --body"),
+        (
+            "linepool tables distribution",
+            "a service's tables; then: linepool tables distribution disclosures",
+        ),
+        ("linepool checker", "judge everything that moved so far"),
+        ("linepool parked list bidding", "messages that a service has put aside"),
+        ("linepool migrations status", "what was done to the schemas"),
+        ("linepool down", "stop everything"),
+    ):
+        console.print(f"  {command:<31} # {meaning}", soft_wrap=True)
+    console.print(f"\nMails are in {running.mail_folder}.", soft_wrap=True)
+    console.print("The command `linepool` is in .venv/bin.", soft_wrap=True)
