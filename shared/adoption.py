@@ -79,11 +79,13 @@ async def adopt(
     connection: asyncpg.Connection,
     stream: str,
     records: Iterable[tuple[Mapping[str, bytes] | list[tuple[str, bytes]], bytes | None]],
+    *,
+    topic: str | None = None,
 ) -> list[AdoptedEvent]:
-    """Note the events among the records of an own stream that the log does not know; return them.
+    """Note the events among the records of an own stream that neither log nor outbox know; return them.
 
     A record is its headers and its body. The version of each subject moves up to what was said, so that nothing new takes a
-    number that is taken.
+    number that is taken; on a provider's `topic`, which counts all that is said there, the topic's version does.
     """
     found = []
     for headers, body in records:
@@ -109,7 +111,8 @@ async def adopt(
     if not found:
         return []
     known = await connection.fetch(
-        "SELECT event_id FROM log WHERE event_id = ANY($1)", [one.event_id for one in found]
+        "SELECT event_id FROM log WHERE event_id = ANY($1) UNION ALL SELECT event_id FROM outbox WHERE event_id = ANY($1)",
+        [one.event_id for one in found],
     )
     new = [one for one in found if one.event_id not in {row["event_id"] for row in known}]
     async with connection.transaction():
@@ -129,8 +132,8 @@ async def adopt(
             await connection.execute(
                 "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, ''::bytea) "
                 "ON CONFLICT (stream, subject) DO UPDATE SET version = greatest(subjects.version, excluded.version)",
-                one.stream,
-                one.subject,
+                topic or one.stream,
+                "" if topic else one.subject,
                 one.sequence,
             )
     return new

@@ -21,6 +21,7 @@ from shared.crash import crash
 from shared.envelope import Actor, as_uuid
 from shared.messages import Command, Refused, registry
 from shared.messages.base import Role
+from shared.messages.rfp import ProviderOrderRefused
 from shared.outbox import Publisher
 from shared.outcomes import NotYet, Refusal
 from shared.parked import Parked
@@ -37,6 +38,7 @@ Batched = Annotated[Batch, Context("batch")]
 
 NOBODY = Actor.model_validate({"person_id": "00000000-0000-0000-0000-000000000000", "role": "auditor"})
 """Stands where a topic says the role and no header says the person."""
+REFUSALS = [type_ for type_, model in registry.items() if issubclass(model, Refused | ProviderOrderRefused)]
 FROM_TOPIC: frozenset[Role] = frozenset({"officer", "operator"})
 """Roles that only a topic's own access rules can give."""
 
@@ -203,6 +205,8 @@ async def _run(
     )
     if refused := _refused_before(runtime, record):
         raise Undone(refused)
+    if stream.kind == "commands" and await _has_said_no(tx, record):
+        return
     crash("before_business")
     result = await handler(tx=tx, publish=publish, actor=actor)
     crash("after_business")
@@ -226,10 +230,20 @@ def _actor(stream: Stream, record: Record) -> Actor | None:
     return actor
 
 
+async def _has_said_no(tx: asyncpg.Connection, record: Record) -> bool:
+    """Whether this command was refused before: what has changed since must not make it obeyed by a replay."""
+    said: bool = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM log WHERE cause_id = $1 AND type = ANY($2::text[]))",
+        record.cause,
+        REFUSALS,
+    )
+    return said
+
+
 def _refused_before(runtime: Runtime, record: Record) -> Refusal | None:
     for event in runtime.adoptions.of_decision(record.cause):
         model = registry.get(event.type)
-        if model is not None and issubclass(model, Refused):
+        if model is not None and issubclass(model, Refused | ProviderOrderRefused):
             said = model.model_validate_json(event.body)
             return Refusal(said.reason, said.detail)
     return None

@@ -79,8 +79,13 @@ class Publisher:
 
         The version counts this service's messages on each provider's topic, in the order given.
         """
-        if not outgoing:
-            return
+        said = [(self._derive(one.cause, one.message, one.provider_id), one) for one in outgoing]
+        # What was said before a restore stands on the topic already.
+        new = [(event_id, one) for event_id, one in said if self.adoptions.event(event_id) is None]
+        if new:
+            await self._add([event_id for event_id, _ in new], [one for _, one in new])
+
+    async def _add(self, event_ids: Sequence[UUID], outgoing: Sequence[Outgoing]) -> None:
         topics = [f"{self.topic_prefix}{one.message.stream}{one.provider_id}" for one in outgoing]
         counts = sorted(Counter(topics).items())
         rows = await self.tx.fetch(
@@ -95,12 +100,10 @@ class Publisher:
             row["stream"]: row["version"] - count
             for row, (_, count) in zip(_by_stream(rows), counts, strict=True)
         }
-        ids, keys, headers, bodies = [], [], [], []
-        for one, topic in zip(outgoing, topics, strict=True):
+        keys, headers, bodies = [], [], []
+        for event_id, one, topic in zip(event_ids, outgoing, topics, strict=True):
             sequences[topic] += 1
-            event_id = self._derive(one.cause, one.message, one.provider_id)
             envelope = self._envelope(event_id, one.message, sequences[topic], causation=one.cause)
-            ids.append(event_id)
             keys.append(one.provider_id.encode())
             headers.append(encode_headers(envelope))
             bodies.append(one.message.to_bytes())
@@ -108,7 +111,7 @@ class Publisher:
         await self.tx.execute(
             "INSERT INTO outbox (event_id, topic, key, headers, body) "
             "SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])",
-            ids,
+            event_ids,
             topics,
             keys,
             headers,

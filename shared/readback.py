@@ -10,6 +10,9 @@ from shared.messages.rfp import RegistrationCommand
 from shared.postgres import connect
 from shared.runtime import Runtime
 
+PROVIDER_FACING = {"distribution": "invitations."}
+"""Provider-facing topics that are read back too: who was shown a request must never be forgotten."""
+
 
 def own_streams(service: str) -> list[str]:
     """Return the streams that this service alone writes."""
@@ -28,7 +31,11 @@ async def adopt_forgotten(runtime: Runtime) -> int:
     prefix = runtime.settings.topic_prefix
     count = 0
     async with reader(runtime.settings) as consumer:
-        places = await partitions_of(consumer, [prefix + stream for stream in own_streams(runtime.service)])
+        topics = [prefix + stream for stream in own_streams(runtime.service)]
+        facing = PROVIDER_FACING.get(runtime.service)
+        if facing:
+            topics += [topic for topic in await consumer.topics() if topic.startswith(prefix + facing)]
+        places = await partitions_of(consumer, topics)
         ends = await consumer.end_offsets(places)
         for place in places:
             next_ = await _relay_position(runtime.pool, place.topic, place.partition)
@@ -41,7 +48,9 @@ async def adopt_forgotten(runtime: Runtime) -> int:
                 for batch in (await consumer.getmany(timeout_ms=1000)).values():
                     records.extend((list(record.headers), record.value) for record in batch)
             async with connect(runtime.pool) as connection:
-                count += len(await adoption.adopt(connection, place.topic.removeprefix(prefix), records))
+                own = place.topic.removeprefix(prefix)
+                counted = place.topic if facing and own.startswith(facing) else None
+                count += len(await adoption.adopt(connection, own, records, topic=counted))
     async with connect(runtime.pool) as connection:
         runtime.adoptions = await adoption.load(connection)
     if count:

@@ -88,6 +88,8 @@ CREATE TABLE log (
     CONSTRAINT log_once_per_version UNIQUE (stream, subject, sequence)
 );
 
+CREATE INDEX log_by_cause ON log (cause_id);
+
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of % are only ever added', TG_TABLE_NAME;
