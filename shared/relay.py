@@ -7,7 +7,7 @@ and delays nobody; topics take turns, so that a hundred thousand messages to one
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
@@ -179,13 +179,25 @@ class Relay:
                 [partition for _, partition in places],
                 [written[place] for place in places],
             )
-            after = await connection.fetchval("SELECT clock_timestamp()")
+            await self._note_skew(connection, sent)
         self.acknowledged = []
+
+    async def _note_skew(
+        self, connection: asyncpg.Connection, sent: list[tuple[asyncpg.Record, Sent]]
+    ) -> None:
+        """Compare append times with the database's clock before and after: what lies outside is disagreement."""
         appended = [result.appended_at for _, result in sent if result.appended_at is not None]
-        if appended:
-            before = min(row["read_at"] for row, _ in sent)
-            self.runtime.skew = max(max(appended) - after, before - min(appended), timedelta())
-            self.runtime.metrics.skew_seconds.set(self.runtime.skew.total_seconds())
+        if not appended:
+            return
+        before = min(row["read_at"] for row, _ in sent)
+        self.runtime.skew = await connection.fetchval(
+            "INSERT INTO clock_skew (skew) SELECT greatest($1 - clock_timestamp(), $2 - $3, interval '0') "
+            "ON CONFLICT (only_row) DO UPDATE SET skew = excluded.skew, measured_at = excluded.measured_at RETURNING skew",
+            max(appended),
+            before,
+            min(appended),
+        )
+        self.runtime.metrics.skew_seconds.set(self.runtime.skew.total_seconds())
 
     def _block(self, topic: str, why: str) -> None:
         _, pause = self.blocked.get(topic, (0.0, 1.0))

@@ -74,6 +74,8 @@ class Service:
                 async with connect(pool) as connection:
                     await migrations.apply(connection, self.migrations)
             self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create())
+            # What was last measured holds until the relay sends something again.
+            self.wiring.runtime.skew = await pool.fetchval("SELECT skew FROM clock_skew")
             yield self.wiring.runtime
         finally:
             self.wiring.runtime = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from time import monotonic
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from shared.runtime import Runtime
 from shared.wiring import Stream, Wiring
@@ -44,7 +44,10 @@ class Watchdog:
             return type(error).__name__
         lag = position = 0
         for place in consumer.assignment():
-            at = await consumer.position(place)
+            try:
+                at = await consumer.position(place)
+            except IllegalStateError:
+                continue  # it was given to another a moment ago
             position += at
             lag += max(0, (consumer.highwater(place) or 0) - at)
         if stream.kind != "batches":  # how many messages providers send is a secret until the box opens

@@ -31,6 +31,9 @@ async def forever(name: str, work: Callable[[], Awaitable[bool]], pause: float) 
         except TRANSIENT as error:
             structlog.get_logger().warning("again later", work=name, error=type(error).__name__)
             wait = min(5.0, max(0.2, wait * 2))
+        except Exception as error:  # noqa: BLE001 # what runs beside the consumers must not end while they go on
+            structlog.get_logger().error("work failed", work=name, error=type(error).__name__)
+            wait = 5.0
         await asyncio.sleep(wait)
 
 

@@ -42,9 +42,7 @@ async def select(state: State, wanted: str, console: Console) -> None:
             raise DeskError(f"{outcome.refused.reason}: {outcome.refused.detail}")
         for event in outcome.events:
             if isinstance(event, ProviderSelected):
-                console.print(
-                    f"Award {event.award} goes to {escape(found[0].provider)}. It is told, and so are the others."
-                )
+                console.print(f"Award {event.award} goes to {escape(found[0].provider)}.")
         presented = await people.journal.wait_for(
             lambda entry: entry.says(TermsPresented, state.purchase),
             within=PATIENCE,

@@ -88,12 +88,16 @@ def running(folder: Path, tell: Teller) -> Iterator[tuple[Stack, Services]]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the program like Ctrl-C, so that everything is stopped in order."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let Ctrl-C and SIGTERM end the program in the same way, also where it was started with Ctrl-C ignored."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Within a story asyncio answers SIGINT in order; SIGTERM is to be answered likewise.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 async def services_ready(stage: Stage) -> None:

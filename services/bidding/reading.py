@@ -19,8 +19,10 @@ WORDS: dict[str, type[ProviderWord]] = {
 }
 _MESSAGE_ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 # A string that never ends is taken to the end of the body: each byte is looked at once, whatever was sent.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OPEN = ord("[")
 
 
 def read(record: Record) -> Arrival:
@@ -55,7 +57,7 @@ def _word(type_: str | None, message_id: str | None, body: bytes) -> ProviderWor
     model = WORDS.get(type_ or "")
     if model is None:
         return Rejection("unknown_type", "ce_type: is none that is taken here")
-    if _depth(body) > MESSAGE_DEPTH:
+    if _is_too_deep(body):
         return Rejection("unreadable", f"JSON is nested at most {MESSAGE_DEPTH} deep.")
     try:
         return model.model_validate_json(body)
@@ -75,11 +77,20 @@ def _rejection(error: ValidationError) -> Rejection:
     return Rejection("invalid", f"{detail} (and {others} more)" if others else detail)
 
 
-def _depth(body: bytes) -> int:
+def _is_too_deep(body: bytes) -> bool:
     if body.count(b"{") + body.count(b"[") <= MESSAGE_DEPTH:
-        return 0
-    depth = deepest = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
-        depth += 1 if bracket.group() in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+        return False
+    left = brackets = _STRING.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+    # Each round takes the innermost level away; what closes is gone after as many rounds as it is deep.
+    for _ in range(MESSAGE_DEPTH):
+        left = left.replace(b"[]", b"")
+    return bool(left) and _depth_exceeds(brackets)
+
+
+def _depth_exceeds(brackets: bytes) -> bool:
+    depth = 0
+    for bracket in brackets:
+        depth += 1 if bracket == _OPEN else -1
+        if depth > MESSAGE_DEPTH:
+            return True
+    return False

@@ -110,6 +110,13 @@ CREATE TABLE adopted (
     body        bytea       NOT NULL
 );
 
+-- How far Kafka's and Postgres's clocks disagree at least, as the relay last saw; one row.
+CREATE TABLE clock_skew (
+    only_row    boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    skew        interval    NOT NULL,
+    measured_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 CREATE TABLE timers (
     kind    text        NOT NULL,
     subject text        NOT NULL,

@@ -34,7 +34,13 @@ from shared.messages.bidding import (
 )
 from shared.messages.distribution import RequestPresented
 from shared.messages.notification import AcceptanceNotified, AwardNotified
-from shared.messages.providers import InvitationDeclined, Offer, ProviderMessage, ReplySubmitted, TermsProposed
+from shared.messages.providers import (
+    InvitationDeclined,
+    Offer,
+    ProviderMessage,
+    ReplySubmitted,
+    TermsProposed,
+)
 from shared.messages.rfp import (
     CancelRequest,
     DescribeNeed,
@@ -261,7 +267,9 @@ async def conclude(world: World, purchase: Purchase) -> None:
     about = purchase.purchase_id
     compared = await world.until(RepliesCompared, about)
     best = compared.replies[0]
-    selecting = SelectReply(purchase_id=about, reply_id=best.reply_id, reason_for_others="Another costs less.")
+    selecting = SelectReply(
+        purchase_id=about, reply_id=best.reply_id, reason_for_others="Another costs less."
+    )
     await world.order(selecting, purchase.coordinator)
     await world.until(AwardNotified, about, provider_id=best.provider_id)
     await world.word(best.provider_id, purchase.terms())

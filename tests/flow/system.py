@@ -204,9 +204,7 @@ class System:
 
     async def tables(self) -> dict[str, dict[str, list[str]]]:
         """Return all rows of all services but what only delivery's own memory needs."""
-        return {
-            name: await one.tables(without=("inbox", "positions")) for name, one in self.services.items()
-        }
+        return {name: await one.tables(without=("inbox", "positions")) for name, one in self.services.items()}
 
 
 def settings_of(name: str, dsn: str, mail: LocalMail, **other: Any) -> Any:

@@ -193,9 +193,7 @@ async def test_a_purchase_without_replies_ends_with_that_news(
     assert kinds["no_replies"] == purchase.buyers + 1
 
 
-async def test_the_whole_log_again_changes_nothing(
-    system: System, parts: Parts, purchase: Purchase
-) -> None:
+async def test_the_whole_log_again_changes_nothing(system: System, parts: Parts, purchase: Purchase) -> None:
     cancelled = Purchase((AIKO, BRIO))
     await buy(system, purchase, seconds=soon)
     await form(system, cancelled)

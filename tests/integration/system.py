@@ -1,11 +1,11 @@
 """The five services as processes on a real stack, with the people and the providers around them.
 
-    system = ...                                      # the session's fixture
-    purchase = system.purchase()                      # a group, and providers that are registered
-    await buy(system, purchase, seconds=system.soon())
-    await system.rest()                               # everything is sent, read and mailed
-    await system.complete(purchase)                   # nothing is missing, nothing is doubled
-    await system.check()                              # the independent checker finds nothing
+system = ...                                      # the session's fixture
+purchase = system.purchase()                      # a group, and providers that are registered
+await buy(system, purchase, seconds=system.soon())
+await system.rest()                               # everything is sent, read and mailed
+await system.complete(purchase)                   # nothing is missing, nothing is doubled
+await system.check()                              # the independent checker finds nothing
 """
 
 import asyncio

@@ -1,0 +1,100 @@
+"""What runs beside the consumers: timers, migrations, the watchdog."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shared import migrations
+from shared.migrations import MigrationError
+from shared.timers import Timer, schedule
+from shared.workers import fire_timer
+from tests.memory import Running
+from tests.service.delivery.delivery_desk import (
+    EFFECTS,
+    Desk,
+    Disturbance,
+)
+
+
+async def test_a_timer_fires_once_when_its_time_has_come_and_one_that_fails_comes_again(
+    service: Running, desk: Desk
+) -> None:
+    fired: list[str] = []
+
+    @desk.timers.handle("ring")
+    async def ring(timer: Timer, _tx: asyncpg.Connection, _publish: object) -> None:
+        fired.append(timer.subject)
+        if len(fired) == 1:
+            raise Disturbance
+
+    now = await service.pool.fetchval("SELECT clock_timestamp()")
+    later = await service.pool.fetchval("SELECT clock_timestamp() + interval '1 hour'")
+    async with service.pool.acquire() as connection:
+        await schedule(connection, kind="ring", subject="due", due_at=now)
+        await schedule(connection, kind="ring", subject="not due", due_at=later)
+    for _ in range(3):
+        await fire_timer(service.runtime, desk.timers)
+    assert fired == ["due", "due"]
+    assert await service.pool.fetchval("SELECT array_agg(subject) FROM timers") == ["not due"]
+
+
+async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
+    service: Running, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_effects.sql").write_text(EFFECTS + "-- changed")
+    async with service.pool.acquire() as connection:
+        with pytest.raises(MigrationError, match="changed"):
+            await migrations.apply(connection, tmp_path)
+
+
+async def test_two_services_that_migrate_at_once_apply_each_file_once(database: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_effects.sql").write_text(EFFECTS)
+
+    async def apply() -> list[str]:
+        connection = await asyncpg.connect(database, server_settings={"search_path": "rfp"})
+        try:
+            return await migrations.apply(connection, tmp_path)
+        finally:
+            await connection.close()
+
+    applied = await asyncio.gather(*(apply() for _ in range(4)))
+    assert sorted(len(one) for one in applied)[:3] == [0, 0, 0]
+    assert sum(("service/0001_effects.sql" in one) for one in applied) == 1
+
+
+async def test_a_consumer_that_has_lag_and_stands_still_ails_until_it_moves(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Standing:
+        """An aiokafka consumer as far as the watchdog looks at it."""
+
+        at = 3
+
+        class _coordinator:  # noqa: N801 # the attribute's name at aiokafka
+            @staticmethod
+            def check_errors() -> None:
+                return None
+
+        def assignment(self) -> set[int]:
+            return {0}
+
+        async def position(self, _place: int) -> int:
+            return self.at
+
+        def highwater(self, _place: int) -> int:
+            return 9
+
+    consumer = Standing()
+    stream = service.service.wiring.stream_of("rfp.aggregation.events")
+    stream.subscriber.consumer = consumer
+    watchdog = service.service.watchdog
+    await watchdog.look()
+    assert watchdog.ailing == {}
+    monkeypatch.setattr("shared.watchdog.STANDSTILL_S", -1.0)
+    await watchdog.look()
+    assert watchdog.ailing == {"rfp.aggregation.events": "stands still"}
+    consumer.at = 4
+    await watchdog.look()
+    assert watchdog.ailing == {}
