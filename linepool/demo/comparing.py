@@ -11,6 +11,7 @@ from rich.table import Table
 
 from linepool.demo.forming import PATIENCE, Formed
 from linepool.demo.stage import Stage
+from linepool.rating.money import total
 from shared import documents
 from shared.messages.bidding import ComparisonPart, RepliesCompared
 
@@ -32,6 +33,7 @@ class Component(_Read):
     kind: str
     subject: str
     unit_price: Decimal
+    term_total: Decimal
 
 
 class Sensitivity(_Read):
@@ -76,6 +78,11 @@ class Evaluation(_Read):
         """The lowest price per unit of anything used."""
         return min((part.unit_price for part in self.components if part.kind == "usage"), default=None)
 
+    @property
+    def usage_alone(self) -> Decimal:
+        """What the usage alone would cost over the term: by this an offer's prices per unit are low or high."""
+        return total(part.term_total for part in self.components if part.kind == "usage")
+
 
 class Comparison(_Read):
     """The full comparison."""
@@ -111,7 +118,9 @@ async def compare(stage: Stage, formed: Formed, *, bidders: int) -> Compared:
         f"term: {compared.event.charged:,.2f} {stage.scenario.currency}.",
     )
     tell.show(_table(stage, comparison))
-    tell.claim(f"all {bidders} replies in time are evaluated", holds=len(comparison.evaluations) == bidders)
+    tell.claim(
+        f"every reply that came in time is evaluated: {bidders}", holds=len(comparison.evaluations) == bidders
+    )
     tell.claim(
         f"the comparison is of the reported usage: charged {comparison.charged_in_period:,.2f} in the period",
         holds=comparison.charged_in_period == formed.charged
@@ -157,17 +166,17 @@ async def comparison_of(stage: Stage) -> Compared:
 
 def _tell_about_lowest_price(stage: Stage, comparison: Comparison) -> None:
     tell = stage.tell
-    priced = [one for one in comparison.evaluations if one.lowest_price is not None]
-    lowest = min(priced, key=lambda one: one.lowest_price or 0)
+    lowest = min(comparison.evaluations, key=lambda one: one.usage_alone)
     name = stage.roles.names[comparison.provider_of(lowest.reply_id)]
+    prices = "minute price" if set(stage.scenario.services.values()) == {"MIN"} else "prices per unit"
     if lowest.rank == 1:
         tell.say(
-            f"On this usage the lowest price per unit ({lowest.lowest_price}, {name}) is the cheapest offer."
+            f"On this usage the lowest {prices} ({name}, from {lowest.lowest_price}) make the cheapest offer."
         )
     else:
         tell.claim(
-            f"the lowest minute price ({lowest.lowest_price}, {name}) is not the cheapest on this usage: "
-            f"rank {lowest.rank}",
+            f"the lowest {prices} ({name}, from {lowest.lowest_price}) is not the cheapest on this usage: "
+            f"rank {lowest.rank} of {len(comparison.evaluations)}",
             holds=lowest.rank > 1,
         )
     more, worst = len(lowest.buyers_paying_more), lowest.worst_off
@@ -179,7 +188,12 @@ def _tell_about_lowest_price(stage: Stage, comparison: Comparison) -> None:
             holds=more > 0 and worst.pays_more > 0,
         )
     if stage.scenario.is_default:
-        tell.claim("so the cheapest minute is a trap here", holds=lowest.rank > 1 and more > 0)
+        tell.claim(
+            "it is also the one with the lowest single price of a minute",
+            holds=lowest.rank > 1
+            and more > 0
+            and lowest.lowest_price == min(one.lowest_price or total([]) for one in comparison.evaluations),
+        )
 
 
 def _table(stage: Stage, comparison: Comparison) -> Table:

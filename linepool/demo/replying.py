@@ -55,17 +55,19 @@ async def take_replies(stage: Stage) -> Replied:
         )
     )
     sent: dict[str, str] = {}
-    first, *others = roles.bidders
-    sent[first] = await stage.providers[first].reply(purchase_id, offers[first])
+    # Somebody's reply comes before the kill, and somebody's answer while the service is dead.
+    before = roles.bidders[: len(roles.listed) - 1][:1]
+    for pid in before:
+        sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
     killed_at, gone = await _kill(stage)
-    for pid in others:
+    for pid in roles.bidders[len(before) :]:
         sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
     if roles.decliner:
         sent[roles.decliner] = await stage.providers[roles.decliner].decline(
             purchase_id, reason="No capacity in this region (invented)."
         )
     uninvited = roles.unlisted[0]
-    foreign = await stage.providers[uninvited].reply(purchase_id, offers[first])
+    foreign = await stage.providers[uninvited].reply(purchase_id, offers[roles.bidders[0]])
     for pid, offer in offers.items():
         tell.say(f"{roles.names[pid]}: {offer.name}")
     tell.say("The offers are invented for this story; no provider has made them.")

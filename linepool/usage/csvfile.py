@@ -3,10 +3,10 @@
 UTF-8 (a byte order mark is accepted), commas, one header row, LF or CRLF, empty rows are passed over. Columns
 may stand in any order; a name that is none of these is an error:
 
-- `line_id`: required, unique in the file, 1 to 64 printable characters.
+- `line_id`: required, unique in the file, 1 to 40 letters, digits or `.`, `_`, `+`, `-`.
 - `buyer`: optional. A buyer's name, or its id as a UUID. Without this column no line has a buyer yet.
 - `<service>:<unit>` and `<service>:charge`: one pair for each service, such as `voice.day:MIN` and
-  `voice.day:charge`. The unit is a UN/ECE Rec 20 code. The quantity has up to 6 decimals, the charge (of
+  `voice.day:charge`, at most 40 pairs. The unit is a UN/ECE Rec 20 code. The quantity has up to 6 decimals, the charge (of
   usage alone) up to 2. Both cells empty: the line did not use the service.
 - `recurring_charge`: optional, what the line was charged in the period whatever its usage; empty is 0.
 - `contract_end`: optional, last day of the present contract as YYYY-MM-DD; empty is not known.

@@ -1,13 +1,17 @@
 """The header of a usage file: which columns it has, and where."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from linepool.rating.lines import SERVICE_CODE, UNIT_CODE
+from linepool.rating.lines import UNIT_CODE
 
 FIXED_COLUMNS = ("buyer", "line_id", "recurring_charge", "contract_end", "exit_fee")
 CHARGE = "charge"
 MAXIMUM_COLUMNS = 1000
+# What a report to the aggregation service can carry.
+MAXIMUM_SERVICES = 40
+_SERVICE_CODE = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(?:\.[a-z0-9]+)*", re.ASCII)
 
 
 class HeaderError(ValueError):
@@ -64,6 +68,8 @@ def header_of(names: Sequence[str]) -> Header:
     only_charged, only_counted = sorted(charges - units.keys()), sorted(units.keys() - charges)
     sentences.extend(f"{service} has a {CHARGE} column and no quantity column." for service in only_charged)
     sentences.extend(f"{service} has a quantity column and no {CHARGE} column." for service in only_counted)
+    if len(units) > MAXIMUM_SERVICES:
+        sentences.append(f"there are more than {MAXIMUM_SERVICES} services.")
     if not units and not charges:
         sentences.append("there is no service column such as voice.day:MIN.")
     if sentences:
@@ -73,7 +79,7 @@ def header_of(names: Sequence[str]) -> Header:
 
 def _note_service_column(name: str, position: int, units: dict[str, str], charges: set[str]) -> list[str]:
     service, colon, what = name.partition(":")
-    if not colon or SERVICE_CODE.fullmatch(service) is None:
+    if not colon or _SERVICE_CODE.fullmatch(service) is None:
         return [f"column {position + 1} must be {', '.join(FIXED_COLUMNS)} or <service>:<unit or {CHARGE}>."]
     if what == CHARGE:
         charges.add(service)

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from linepool.rating.lines import MAXIMUM_LINE_ID, ServiceUsage, UsageLine, is_line_id
+from linepool.rating.lines import ServiceUsage, UsageLine
 from linepool.rating.money import MONEY_DECIMALS, QUANTITY_DECIMALS, ZERO, parse_decimal
 from linepool.usage.csvheader import CHARGE, Header
 
@@ -16,6 +16,8 @@ UNASSIGNED_BUYER = UUID(int=0)
 MAXIMUM_BUYER_NAME = 200
 
 _BUYER_NAMES = UUID("6a0e7d4c-6a57-5c3e-9b37-1f6f3c9c3f0d")
+# What a report to the aggregation service can carry.
+_LINE_ID = re.compile(r"[A-Za-z0-9._+-]{1,40}", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -60,10 +62,8 @@ class RowReader:
 
     def _line_id(self, row: Sequence[str]) -> str:
         line_id = self._header.cell(row, "line_id")
-        if not is_line_id(line_id):
-            self._complain(
-                "line_id", f"must have 1 to {MAXIMUM_LINE_ID} printable characters, no space at an end"
-            )
+        if _LINE_ID.fullmatch(line_id) is None:
+            self._complain("line_id", "must have 1 to 40 letters, digits or . _ + -")
         elif self._first_seen.setdefault(line_id, self._number) != self._number:
             self._complain("line_id", f"is the same as on line {self._first_seen[line_id]}")
         return line_id

@@ -209,7 +209,8 @@ async def test_the_whole_log_again_changes_nothing(system: System, parts: Parts,
         await service.pool.execute("TRUNCATE inbox, positions")
         service.rewind()
     await system.rest()
-    assert differing(await system.tables(), tables) == {}
+    # Each answer has its own number on its provider's topic, so an answer that is repeated takes the next one.
+    assert differing(await system.tables(), tables).keys() <= {"bidding.subjects"}
     # Receipts are answers: whoever says the same again is answered the same again.
     assert parts.kafka.records(without=("notices.",)) == {
         topic: records for topic, records in topics.items() if not topic.startswith("notices.")

@@ -9,9 +9,10 @@ await system.check()                              # the independent checker find
 """
 
 import asyncio
+import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -251,6 +252,24 @@ class RealSystem:
     async def check(self) -> None:
         report = await self.report()
         assert report.ok, f"\n{report}"
+
+    async def tables(self, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
+        """Return every table of every service as sorted rows of text; `without` names tables, as `schema.table` or `table`."""
+        connection = await asyncpg.connect(self.stack.admin_dsn, server_settings={"timezone": "UTC"})
+        try:
+            names = await connection.fetch(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY($1)", SERVICES
+            )
+            return {
+                f"{schema}.{table}": sorted(
+                    json.dumps([str(value) for value in row.values()])
+                    for row in await connection.fetch(f'SELECT * FROM "{schema}"."{table}"')
+                )
+                for schema, table in names
+                if table not in without and f"{schema}.{table}" not in without
+            }
+        finally:
+            await connection.close()
 
     async def crash_at(self, name: str, point: str, marker: Path) -> None:
         """Start one service anew so that it kills itself once at this point; `marker` appears when it does."""

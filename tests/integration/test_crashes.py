@@ -29,6 +29,10 @@ NEVER_PASSED: dict[tuple[str, str], str] = {}
 SWEEP = [(name, point) for point in POINTS for name in SERVICES if (name, point) not in NEVER_PASSED]
 
 
+async def has_crashed(marker: Path) -> bool:
+    return await asyncio.to_thread(marker.exists)
+
+
 async def survive(system: RealSystem, name: str, point: str, marker: Path) -> None:
     """Run a purchase while one service kills itself at a point, and see that it made no difference."""
     before = system.services.restarts_of(name)
@@ -36,15 +40,15 @@ async def survive(system: RealSystem, name: str, point: str, marker: Path) -> No
     purchase = system.purchase()
     await form(system, purchase)
     await system.until(GroupAggregated, purchase.purchase_id)
-    if marker.exists():
+    if await has_crashed(marker):
         await asyncio.to_thread(system.services.wait_ready, [name])
-    seconds = system.soon(faults=0 if marker.exists() else RESTART_S)
+    seconds = system.soon(faults=0 if await has_crashed(marker) else RESTART_S)
     snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=seconds))
     await verify(system, purchase, snapshot)
     await bid(system, purchase)
     await conclude(system, purchase)
     await system.rest()
-    assert marker.exists(), f"{name} never passed {point}: nothing was tested"
+    assert await has_crashed(marker), f"{name} never passed {point}: nothing was tested"
     assert system.services.restarts_of(name) == before + 1
     await system.complete(purchase)
     await system.check()
