@@ -28,11 +28,15 @@ def main() -> None:
     """Measure what the arguments name (`intake`, `drain`, `latency`), or all three."""
     wanted = set(sys.argv[1:]) or {"intake", "drain", "latency"}
     console = Console(width=130)
-    table = Table("what", "ours", "bare", "ours / bare", title=f"medians of {ROUNDS} rounds, and the rounds' ratios")
+    table = Table(
+        "what", "ours", "bare", "ours / bare", title=f"medians of {ROUNDS} rounds, and the rounds' ratios"
+    )
     with tempfile.TemporaryDirectory() as folder, start_stack(Path(folder)) as stack:
         if "intake" in wanted:
             figures = [intake.measure(stack, number) for number in range(ROUNDS)]
-            ours, bare, single = ([getattr(one, name) for one in figures] for name in ("batched", "bare", "single"))
+            ours, bare, single = (
+                [getattr(one, name) for one in figures] for name in ("batched", "bare", "single")
+            )
             table.add_row(
                 f"reply intake, {intake.REPLIES:,} replies, messages/s",
                 f"{median(ours):,.0f}",

@@ -53,14 +53,18 @@ async def measure(stack: Stack, number: int) -> tuple[float, float]:
     pool = await open_pool(stack.dsn("distribution"), "distribution")
     try:
         async with pool.acquire() as opened:
-            await migrations.apply(opened, Path(__file__).parents[1] / "services" / "distribution" / "migrations")
+            await migrations.apply(
+                opened, Path(__file__).parents[1] / "services" / "distribution" / "migrations"
+            )
         ours = await _relay(pool, settings, topics, envelope)
     finally:
         await pool.close()
     return ours, await _bare(stack, topics, envelope)
 
 
-async def _relay(pool: asyncpg.Pool, settings: ServiceSettings, topics: list[str], envelope: Envelope) -> float:
+async def _relay(
+    pool: asyncpg.Pool, settings: ServiceSettings, topics: list[str], envelope: Envelope
+) -> float:
     headers = encode_headers(envelope)
     await pool.executemany(
         "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",

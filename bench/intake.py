@@ -92,7 +92,9 @@ async def _bare_round(stack: Stack, name: str) -> float:
                 )
             receipts = [
                 await kafka.send(
-                    one.topic.replace("replies.", "notices."), value=b'{"receipt":"%d"}' % one.offset, key=one.key
+                    one.topic.replace("replies.", "notices."),
+                    value=b'{"receipt":"%d"}' % one.offset,
+                    key=one.key,
                 )
                 for one in records
             ]
@@ -143,7 +145,9 @@ async def _box_is_ready(stack: Stack, purchase: UUID) -> None:
     connected = await asyncpg.connect(stack.dsn("bidding"))
     try:
         async with asyncio.timeout(60):
-            while not await connected.fetchval("SELECT true FROM bidding.log WHERE subject = $1", str(purchase)):
+            while not await connected.fetchval(  # noqa: ASYNC110 # another process writes it
+                "SELECT true FROM bidding.log WHERE subject = $1", str(purchase)
+            ):
                 await asyncio.sleep(0.05)
     finally:
         await connected.close()
@@ -157,7 +161,11 @@ async def _fill(stack: Stack, providers: list[str], purchase: UUID, count: int) 
         for index in range(count):
             body["revision"] = index // len(providers) + 1
             value = registry[type_].model_validate_json(json.dumps(body)).to_bytes()
-            headers = [("ce_id", str(uuid4()).encode()), ("ce_type", type_.encode()), ("ce_specversion", b"1.0")]
+            headers = [
+                ("ce_id", str(uuid4()).encode()),
+                ("ce_type", type_.encode()),
+                ("ce_specversion", b"1.0"),
+            ]
             topic = f"{stack.prefix}replies.{providers[index % len(providers)]}"
             pending.append(await kafka.send(topic, value=value, key=b"k", headers=headers))
         await asyncio.gather(*pending)

@@ -100,7 +100,9 @@ async def _purchases(stack: Stack, providers: list[str]) -> list[float]:
 
 async def _register(operator: Operator, providers: list[str]) -> None:
     orders = [
-        await operator.register(provider, name=f"Provider {provider}", categories=["voice"], regions=["Everywhere"])
+        await operator.register(
+            provider, name=f"Provider {provider}", categories=["voice"], regions=["Everywhere"]
+        )
         for provider in providers
     ]
     await operator.outcome(orders[-1])
@@ -116,7 +118,9 @@ async def _up_to_the_gate(people: People, providers: list[str]) -> tuple[UUID, U
         by, purchase, buyer_id=buyer, legal_name="Bench", identifiers=identifiers, contact=contact
     )
     use = ServiceUsage(service="voice.day", quantity=Decimal(100), unit="MIN", charged=Decimal("17.00"))
-    line = LineUsage(line_id="1", services=(use,), recurring_charged=Decimal("0.00"), exit_fee=Decimal("0.00"))
+    line = LineUsage(
+        line_id="1", services=(use,), recurring_charged=Decimal("0.00"), exit_fee=Decimal("0.00")
+    )
     today = datetime.now(UTC).date()
     period = Period(start=today - timedelta(days=30), end=today, months=1)
     await people.report_usage(by, purchase, buyer_id=buyer, period=period, lines=[line])
@@ -156,7 +160,12 @@ async def _qualify(
         until = datetime.now(UTC) + timedelta(days=30)
         for party, party_id in (("coordinator", person), ("buyer", buyer)):
             await officer.verify(
-                purchase, snapshot=snapshot, party=party, party_id=party_id, valid_until=until, reference="bench"
+                purchase,
+                snapshot=snapshot,
+                party=party,
+                party_id=party_id,
+                valid_until=until,
+                reference="bench",
             )
         appended: dict[str, int] = {}
         async with asyncio.timeout(30):
@@ -165,7 +174,8 @@ async def _qualify(
                     for record in records:
                         appended.setdefault(record.topic, record.timestamp)
         qualified = await connected.fetchval(
-            "SELECT decided_at FROM rfp.log WHERE subject = $1 AND type LIKE 'linepool.group-qualified.%'", str(purchase)
+            "SELECT decided_at FROM rfp.log WHERE subject = $1 AND type LIKE 'linepool.group-qualified.%'",
+            str(purchase),
         )
         return max(appended.values()) - qualified.timestamp() * 1000
     finally:

@@ -23,7 +23,12 @@ def producer(stack: Stack, **settings: Any) -> AIOKafkaProducer:
 
 
 async def append_times(
-    stack: Stack, topics: Sequence[str], count: int, *, within: float, starts: dict[TopicPartition, int] | None = None
+    stack: Stack,
+    topics: Sequence[str],
+    count: int,
+    *,
+    within: float,
+    starts: dict[TopicPartition, int] | None = None,
 ) -> list[int]:
     """Wait until the topics hold `count` more records than at `starts`; return their append times in ms, sorted.
 

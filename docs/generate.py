@@ -128,7 +128,9 @@ def canvas(service: str) -> str:
                 else [registry[type_].__name__]
             )
             summary = (handler.__doc__ or "").strip().split("\n")[0]
-            rows.append(f"| `{shown}` | {', '.join(f'`{name}`' for name in names)} | `{handler.__name__}`: {summary} |")
+            rows.append(
+                f"| `{shown}` | {', '.join(f'`{name}`' for name in names)} | `{handler.__name__}`: {summary} |"
+            )
     rows += ["", "| says on | messages |", "| --- | --- |"]
     said: dict[str, list[str]] = defaultdict(list)
     for message in registry.values():
@@ -151,7 +153,9 @@ def access_page() -> str:
         kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
         kept = "the newest of each key" if topic.cleanup_policy == "compact" else kept
         names = [", ".join(_person(one, pid) for one in some) for some in (writers, readers)]
-        rows.append(f"| `{topic.name.replace(pid, '<provider id>')}` | {names[0]} | {names[1]} | {topic.partitions} | {kept} |")
+        rows.append(
+            f"| `{topic.name.replace(pid, '<provider id>')}` | {names[0]} | {names[1]} | {topic.partitions} | {kept} |"
+        )
     return "\n".join(
         [
             "# Who may do what at the broker",

@@ -90,7 +90,7 @@ async def _leave_blocked(tx: asyncpg.Connection, stream: Stream, batch: Batch) -
         if record.topic.encode() in blocked:
             key = record.topic.encode()
             await parked.park(tx, stream.consumer, record, key=key, state="waiting", reason="behind another")
+    # A repetition is answered from what is kept, also while the topic waits.
     return Batch(
-        tuple(record for record in batch.fresh if record.topic.encode() not in blocked),
-        tuple(record for record in batch.repeated if record.topic.encode() not in blocked),
+        tuple(record for record in batch.fresh if record.topic.encode() not in blocked), batch.repeated
     )

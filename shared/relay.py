@@ -191,7 +191,8 @@ class Relay:
             return
         before = min(row["read_at"] for row, _ in sent)
         self.runtime.skew = await connection.fetchval(
-            "INSERT INTO clock_skew (skew) SELECT greatest($1::timestamptz - clock_timestamp(), $2::timestamptz - $3::timestamptz, interval '0') "
+            "INSERT INTO clock_skew (skew) SELECT "
+            "greatest($1::timestamptz - clock_timestamp(), $2::timestamptz - $3::timestamptz, interval '0') "
             "ON CONFLICT (only_row) DO UPDATE SET skew = excluded.skew, measured_at = excluded.measured_at RETURNING skew",
             max(appended),
             before,

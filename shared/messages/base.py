@@ -136,7 +136,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PROVIDER_ID = r"^[a-z0-9]{12}$"
 ProviderId = Annotated[str, StringConstraints(pattern=PROVIDER_ID)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-ServiceCode = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(\.[a-z0-9]+)*$", max_length=40)]
+ServiceCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(\.[a-z0-9]+)*$", max_length=40)]
 """What is used and priced, for example `voice.day`."""
 Unit = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
 """A code of UN/ECE Recommendation 20: MIN minute, MON month, 4L megabyte, E34 gigabyte, C62 one."""
