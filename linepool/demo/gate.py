@@ -106,11 +106,18 @@ async def issue(stage: Stage, group: Group, listed: tuple[str, ...], deadline: d
 
 async def _wait_for_qualification_alone(stage: Stage, purchase_id: UUID) -> None:
     missing: tuple[str, ...] | None = None
-    async with asyncio.timeout(PATIENCE):
-        while missing != ("qualification",):
-            await asyncio.sleep(0.1)
-            missing = await stage.waiting_for(purchase_id)
-            _show_counter(stage, ("the request",) if missing is None else missing)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while missing != ("qualification",):
+                await asyncio.sleep(0.1)
+                missing = await stage.waiting_for(purchase_id)
+                _show_counter(stage, ("the request",) if missing is None else missing)
+                if missing == ("deadline passed",):
+                    raise ClaimError(
+                        "the deadline passed before the officer could verify; --reply-seconds gives more time"
+                    )
+    except TimeoutError:
+        raise TimeoutError(f"the gate waited for {missing} after {PATIENCE:.0f} s") from None
     await stage.watcher.journal.catch_up()
 
 

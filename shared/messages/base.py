@@ -7,6 +7,7 @@ A message is one frozen pydantic model. Its class name is its name everywhere: `
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -33,6 +34,7 @@ class Message(BaseModel):
     """Whether its topic keeps only the newest message of each key, so that versions may be missing."""
 
     @classmethod
+    @cache
     def type(cls) -> str:
         """Return the CloudEvents type, for example `linepool.group-opened.v1`."""
         kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
@@ -88,10 +90,13 @@ class Refused(Message):
 Role = Literal["coordinator", "member", "officer", "operator", "auditor"]
 
 
+_DECIMAL = re.compile(r"-?\d{1,12}(\.\d{1,6})?", re.ASCII)
+
+
 def _decimal_from_string(value: Any) -> Decimal:
     if isinstance(value, Decimal):
         return value
-    if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,12}(\.\d{1,6})?", value, re.ASCII):
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
         raise ValueError(
             "must be a decimal string such as '12.50', with at most 12 digits before and 6 after the point"
         )

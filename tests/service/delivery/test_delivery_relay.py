@@ -101,3 +101,31 @@ async def test_what_was_sent_but_not_forgotten_is_sent_again_under_the_same_id(
     await service.send()
     first, second = kafka.topics["rfp.events"]
     assert (first.headers, first.value) == (second.headers, second.value)
+
+
+async def test_reading_ahead_overtakes_nothing_that_was_committed_meanwhile(
+    service: Running, kafka: MemoryKafka
+) -> None:
+    insert = "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES (gen_random_uuid(), 'a', $1, '[]', $2)"
+    slow = await service.pool.acquire()
+    transaction = slow.transaction()
+    await transaction.start()
+    await slow.execute(insert, b"one", b"third")
+    await _fill(service, [("a", b"other")])
+
+    @dataclass
+    class Meanwhile(PickySender):
+        async def unknown(self, topics: set[str]) -> set[str]:
+            # The first round is read, and not sent yet.
+            if not self.rounds:
+                await transaction.commit()
+                await service.pool.execute(insert, b"one", b"fourth")
+            return await super().unknown(topics)
+
+    sender = Meanwhile(kafka)
+    relay = Relay(service.runtime, kafka.sender)
+    async with service.pool.acquire() as connection:
+        for _ in range(3):
+            await relay.send_some(connection, sender)
+    await service.pool.release(slow)
+    assert [record.value for record in kafka.topics["a"]] == [b"other", b"third", b"fourth"]
