@@ -137,22 +137,20 @@ class Relay:
         await self._forget(connection)
         now = asyncio.get_running_loop().time()
         out = [topic for topic, (until, _) in self.blocked.items() if until > now]
-        last = {row["topic"]: row["id"] for row in sending}
         rows: list[asyncpg.Record] = await connection.fetch(
             "WITH RECURSIVE topics AS ("
             " (SELECT topic FROM outbox ORDER BY topic LIMIT 1) UNION ALL"
             " SELECT (SELECT topic FROM outbox WHERE topic > t.topic ORDER BY topic LIMIT 1)"
             " FROM topics t WHERE t.topic IS NOT NULL),"
-            " sending AS (SELECT * FROM unnest($3::text[], $4::bigint[]) AS s (topic, last)),"
-            " open AS (SELECT topic, coalesce(last, 0) AS last FROM topics LEFT JOIN sending USING (topic)"
+            " open AS (SELECT topic FROM topics"
             "  WHERE topic IS NOT NULL AND topic <> ALL($1::text[]))"
             " SELECT o.*, clock_timestamp() AS read_at FROM open CROSS JOIN LATERAL"
-            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic AND id > open.last ORDER BY id"
+            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic AND id <> ALL($3::bigint[]) ORDER BY id"
             "  LIMIT greatest(10, $2 / (SELECT count(*) FROM open))) AS o ORDER BY o.id",
             out,
             BATCH,
-            list(last),
-            list(last.values()),
+            # By their ids and not from the last one on: a lower id may have been committed meanwhile.
+            [row["id"] for row in sending],
         )
         return rows
 
