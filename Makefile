@@ -35,6 +35,9 @@ test: $(READY) ## all tests but the full sweep, soak and containers
 sweep: $(READY) ## kill every service at every crash point
 	$(BIN)/pytest -m sweep
 
+guards: $(READY) ## break each guard of delivery and the gate on purpose, and see its test fail
+	$(BIN)/python -m tests.guards
+
 soak: $(READY) ## what takes longer than a build may
 	$(BIN)/pytest -m soak --timeout 7200
 
@@ -64,4 +67,4 @@ lock: ## resolve requirements.in anew into requirements.txt
 clean: ## remove the virtual environment and everything that was built or run
 	rm -rf $(VENV) build demo-output .linepool
 
-.PHONY: help setup demo up down unit test sweep soak lint format generate bench lock clean
+.PHONY: help setup demo up down unit test sweep guards soak lint format generate bench lock clean

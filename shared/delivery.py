@@ -85,6 +85,9 @@ class Delivery(BaseMiddleware):
             await asyncio.sleep(min(5.0, 0.05 * 2 ** min(stream.failures, 10)))
             raise
         stream.failures = 0
+        raws = msg.raw_message if isinstance(msg.raw_message, tuple | list) else (msg.raw_message,)
+        for raw in raws:
+            runtime.progress.note(stream.consumer, {(raw.topic, raw.partition): raw.offset + 1})
         runtime.wake()
         crash("before_offset")
         await _acknowledge(msg, stream)

@@ -9,7 +9,8 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 from faststream.security import SASLScram512
 
 from shared.crash import crash
@@ -17,6 +18,9 @@ from shared.relay import SEND_TIMEOUT_S, Sent, headers_of
 from shared.settings import ServiceSettings
 
 LOG_APPEND_TIME = 1
+MESSAGE_BYTES = 1_000_000
+"""A larger message is not sent: the broker would refuse it, and an idempotent producer would refuse all after it."""
+choose_partition = DefaultPartitioner()
 
 
 def tls(settings: ServiceSettings) -> ssl.SSLContext | None:
@@ -64,40 +68,74 @@ class KafkaSender:
         return {topic for topic in new if not cluster.partitions_for_topic(topic)}
 
     async def send(self, rows: Sequence[asyncpg.Record]) -> list[Sent | Exception]:
-        """Send all, then wait for all; after a row that fails at once, no later row of its topic is sent."""
-        pending: list[asyncio.Future[Any] | Exception] = []
-        failed: dict[str, Exception] = {}
-        for row in rows:
-            if row["topic"] in failed:
-                pending.append(failed[row["topic"]])
-                continue
-            try:
-                pending.append(
-                    await self.producer.send(
-                        row["topic"], value=row["body"], key=row["key"], headers=headers_of(row)
-                    )
+        """Send all, then wait for all.
+
+        Rows of one partition go as record batches in their order; after a row that fails, none of its topic that comes later
+        is said to be sent. Batches are built here because handing over rows one by one costs twice the time.
+        """
+        places: dict[tuple[str, int], list[int]] = {}
+        for index, row in enumerate(rows):
+            places.setdefault((row["topic"], self._partition(row["topic"], row["key"])), []).append(index)
+        outcomes: list[Sent | Exception] = [TimeoutError("not acknowledged")] * len(rows)
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            sending = [
+                asyncio.ensure_future(
+                    self._send_to(topic, partition, [(index, rows[index]) for index in indexes])
                 )
-            except (KafkaError, ValueError) as error:
-                failed[row["topic"]] = error
-                pending.append(error)
-        crash("after_send")
-        waiting = [one for one in pending if not isinstance(one, Exception)]
-        if waiting:
-            await asyncio.wait(waiting, timeout=SEND_TIMEOUT_S)
-        return [one if isinstance(one, Exception) else _result(one) for one in pending]
+                for (topic, partition), indexes in places.items()
+            ]
+            crash("after_send")
+            for one in asyncio.as_completed(sending):
+                for index, outcome in await one:
+                    outcomes[index] = outcome
+        return outcomes
 
+    def _partition(self, topic: str, key: bytes) -> int:
+        partitions: list[int] = sorted(self.producer.client.cluster.partitions_for_topic(topic) or (0,))
+        if len(partitions) == 1:
+            return partitions[0]
+        return int(choose_partition(key, partitions, partitions))
 
-def _result(future: asyncio.Future[Any]) -> Sent | Exception:
-    if not future.done():
-        return TimeoutError("not acknowledged")
-    error = future.exception()
-    if error is not None:
-        return error if isinstance(error, Exception) else RuntimeError("cancelled")
-    meta = future.result()
-    appended = (
-        datetime.fromtimestamp(meta.timestamp / 1000, UTC) if meta.timestamp_type == LOG_APPEND_TIME else None
-    )
-    return Sent(meta.partition, meta.offset, appended)
+    async def _send_to(
+        self, topic: str, partition: int, rows: Sequence[tuple[int, asyncpg.Record]]
+    ) -> list[tuple[int, Sent | Exception]]:
+        """Send rows to one partition, in order; return what became of each."""
+        outcomes: list[tuple[int, Sent | Exception]] = []
+        rest = list(rows)
+        try:
+            while rest:
+                batch, taken = self.producer.create_batch(), 0
+                for _, row in rest:
+                    headers = headers_of(row)
+                    size = (
+                        len(row["body"])
+                        + len(row["key"])
+                        + sum(len(name) + len(value) for name, value in headers)
+                    )
+                    if size > MESSAGE_BYTES:
+                        break
+                    if (
+                        batch.append(timestamp=None, key=row["key"], value=row["body"], headers=headers)
+                        is None
+                    ):
+                        break
+                    taken += 1
+                if not taken:
+                    raise MessageSizeTooLargeError
+                meta = await (await self.producer.send_batch(batch, topic, partition=partition))
+                at = (
+                    datetime.fromtimestamp(meta.timestamp / 1000, UTC)
+                    if meta.timestamp_type == LOG_APPEND_TIME
+                    else None
+                )
+                outcomes += [
+                    (index, Sent(partition, meta.offset + number, at))
+                    for number, (index, _) in enumerate(rest[:taken])
+                ]
+                rest = rest[taken:]
+        except (KafkaError, ValueError) as error:
+            outcomes += [(index, error) for index, _ in rest]
+        return outcomes
 
 
 @asynccontextmanager

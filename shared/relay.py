@@ -19,7 +19,9 @@ from shared.outbox import decode_headers
 from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
 
-BATCH = 4_000
+BATCH = 8_000
+BATCH_BYTES = 16 * 1024 * 1024
+"""A round holds at most so many rows, and stops reading after so many bytes of bodies."""
 POLL_S = 0.5
 SEND_TIMEOUT_S = 20.0
 LONGEST_BLOCK_S = 60.0
@@ -143,14 +145,19 @@ class Relay:
             " SELECT (SELECT topic FROM outbox WHERE topic > t.topic ORDER BY topic LIMIT 1)"
             " FROM topics t WHERE t.topic IS NOT NULL),"
             " open AS (SELECT topic FROM topics"
-            "  WHERE topic IS NOT NULL AND topic <> ALL($1::text[]))"
-            " SELECT o.*, clock_timestamp() AS read_at FROM open CROSS JOIN LATERAL"
-            " (SELECT id, topic, key, headers, body FROM outbox WHERE topic = open.topic AND id <> ALL($3::bigint[]) ORDER BY id"
-            "  LIMIT greatest(10, $2 / (SELECT count(*) FROM open))) AS o ORDER BY o.id",
+            "  WHERE topic IS NOT NULL AND topic <> ALL($1::text[])),"
+            " waiting AS (SELECT o.*, octet_length(body) AS size FROM open CROSS JOIN LATERAL"
+            " (SELECT id, topic, key, headers, body, row_number() OVER (ORDER BY id) AS turn FROM outbox"
+            "  WHERE topic = open.topic AND id <> ALL($3::bigint[]) ORDER BY id"
+            "  LIMIT greatest(10, $2 / (SELECT count(*) FROM open))) AS o),"
+            " counted AS (SELECT *, sum(size) OVER (ORDER BY turn, id) - size AS bytes_before FROM waiting)"
+            " SELECT id, topic, key, headers, body, clock_timestamp() AS read_at FROM counted"
+            " WHERE bytes_before < $4 ORDER BY turn, id",
             out,
             BATCH,
             # By their ids and not from the last one on: a lower id may have been committed meanwhile.
             [row["id"] for row in sending],
+            BATCH_BYTES,
         )
         return rows
 
@@ -178,6 +185,7 @@ class Relay:
                 [written[place] for place in places],
             )
             await self._note_skew(connection, sent)
+        self.runtime.progress.note(RELAY, written)
         self.acknowledged = []
 
     async def _note_skew(

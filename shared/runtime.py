@@ -15,6 +15,7 @@ from shared.crash import crash
 from shared.envelope import Actor, derived_id
 from shared.outbox import Publisher
 from shared.postgres import connect
+from shared.restores import Progress
 from shared.settings import ServiceSettings
 from shared.telemetry import Metrics
 
@@ -30,6 +31,8 @@ class Runtime:
     pool: asyncpg.Pool
     metrics: Metrics
     adoptions: Adoptions = field(default_factory=Adoptions)
+    progress: Progress = field(default_factory=Progress)
+    """How far this process has come; shows when the database was replaced by an older one."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after each commit, so that the relay need not poll."""
     work_due: asyncio.Event = field(default_factory=asyncio.Event)

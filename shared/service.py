@@ -24,6 +24,7 @@ from shared.migrations import MigrationError
 from shared.postgres import TRANSIENT, connect, open_pool
 from shared.readback import adopt_forgotten
 from shared.relay import Relay
+from shared.restores import Progress, end_process
 from shared.runtime import Job, Runtime
 from shared.settings import ServiceSettings
 from shared.streams import Streams, make_broker
@@ -65,15 +66,16 @@ class Service:
     async def open(self) -> AsyncIterator[Runtime]:
         """Connect to the database, bring its schema up to date, and make the runtime."""
         dsn = self.settings.postgres_dsn.get_secret_value()
+        progress = Progress()
         try:
-            pool = await open_pool(dsn, self.name)
+            pool = await open_pool(dsn, self.name, look_at=progress.look)
         except START_ERRORS as error:
             raise CannotStart(f"Postgres does not let {self.name} in: {type(error).__name__}") from error
         try:
             if self.settings.migrate:
                 async with connect(pool) as connection:
                     await migrations.apply(connection, self.migrations)
-            self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create())
+            self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create(), progress=progress)
             # What was last measured holds until the relay sends something again.
             self.wiring.runtime.skew = await pool.fetchval("SELECT skew FROM clock_skew")
             yield self.wiring.runtime
@@ -105,6 +107,7 @@ class Service:
         async def lifespan() -> AsyncIterator[None]:
             async with self.open() as runtime, self._reading(runtime):
                 await adopt_forgotten(runtime)
+                runtime.progress.react = end_process
                 # FastStream would serve health checks for ever without a broker; this fails instead.
                 await self.broker.connect()
                 tasks.extend(

@@ -30,7 +30,8 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
     new, notices = _sort_out(arrivals, held.sha256_by_id, known)
     revisions, highest = await store.revisions(tx, _revisions_of(new))
     awards = await store.standing_awards(tx, list(boxes)) if terms_among else {}
-    judgements = judge(new, Desk(boxes, held.senders, revisions, highest, awards))
+    desk = Desk(boxes, held.senders, revisions, highest, awards, _presented_before(publish, new))
+    judgements = judge(new, desk)
     answers = await _save(tx, judgements)
     notices += [Outgoing(one.notice(), one.id, one.provider_id) for one in answers]
     await publish.many(notices)
@@ -46,13 +47,22 @@ async def judge_held(
     )
     revisions, highest = await store.revisions(tx, _revisions_of(arrivals))
     awards = await store.standing_awards(tx, list(boxes))
-    desk = Desk(boxes, replies=revisions, highest=highest, awards=awards)
+    presented = _presented_before(publish, arrivals)
+    desk = Desk(boxes, replies=revisions, highest=highest, awards=awards, presented_before=presented)
     judgements = [one for one in judge(arrivals, desk, final=final) if one.answer is not None]
     await held_store.release(tx, [one.arrival.id for one in judgements])
     answers = await _save(tx, judgements)
     await publish.many([Outgoing(one.notice(), one.id, one.provider_id) for one in answers])
     await _present_terms(publish, judgements)
     return len(answers)
+
+
+def _presented_before(publish: Publisher, arrivals: Sequence[Arrival]) -> set[UUID]:
+    return {
+        one.id
+        for one in arrivals
+        if isinstance(one.word, TermsProposed) and publish.deciding("terms", one.id).adopted_at is not None
+    }
 
 
 def _sort_out(

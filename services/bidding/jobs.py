@@ -128,7 +128,7 @@ async def _open_if_all_is_taken(runtime: Runtime, seen: Box) -> bool:
         if (
             not is_passed(box.closing_ends, positions)
             or parked & {topic.encode() for topic in topics}
-            or await held_store.has_held(tx, purchase_id, request.provider_ids)
+            or await held_store.has_held_in_time(tx, purchase_id, request.provider_ids, request.deadline)
         ):
             log.info("box stays shut", purchase=str(purchase_id), why="not_all_taken")
             return False

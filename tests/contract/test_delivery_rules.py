@@ -21,7 +21,12 @@ OWN: dict[str, dict[str, Any]] = {
 
 def built(name: str, **settings: Any) -> Service:
     own = import_module(f"services.{name}.settings").Settings
-    values = {**TEST_SETTINGS, "postgres_dsn": "postgresql://nowhere.invalid/x", **OWN.get(name, {}), **settings}
+    values = {
+        **TEST_SETTINGS,
+        "postgres_dsn": "postgresql://nowhere.invalid/x",
+        **OWN.get(name, {}),
+        **settings,
+    }
     service: Service = import_module(f"services.{name}.app").build(own(**values))
     return service
 

@@ -40,7 +40,9 @@ def test_a_message_entered_the_registry_together_with_its_sender_and_its_handler
     assert sender_of(message, said_by()), f"nobody says {message.__name__}"
     if message.stream not in PEOPLE_AND_PROVIDERS:
         refusal_or_fact_for_people = message.__name__.endswith("Refused") or message.__name__ in FOR_PEOPLE
-        assert handled_by().get(message.__name__) or refusal_or_fact_for_people, f"nobody reads {message.__name__}"
+        assert handled_by().get(message.__name__) or refusal_or_fact_for_people, (
+            f"nobody reads {message.__name__}"
+        )
 
 
 FOR_PEOPLE = {

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.mail import LocalMail
 from deploy.local.postgres import LocalPostgres
 from services.bidding.comparing import worker_process
-from tests.flow.system import Parts, PartitionedKafka, System, five_services
+from tests.flow.system import PartitionedKafka, Parts, System, five_services
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ class Agreed:
 
 def answer_terms(
     command: AcceptTerms | RejectTerms, box: Box, awards: Sequence[Award], terms: Sequence[Terms]
-) -> Agreed | Refusal:
+) -> Agreed | Refusal | NotYet:
     """Find the terms that the order cites by their hash: those of the standing award that await an answer."""
     if box.stage == "cancelled":
         return Refusal("cancelled", "The purchase was called off.")
@@ -116,7 +116,7 @@ def answer_terms(
         return Refusal("already_accepted", "The terms were accepted.")
     presented = next((one for one in of_award if one.answer is None), None)
     if presented is None:
-        return Refusal("no_terms", "No terms lie before the group.")
+        return NotYet("no_terms", "No terms lie before the group.")
     if presented.sha256 != command.terms_sha256:
         return Refusal("wrong_terms", "The terms that lie before the group have another hash.")
     return Agreed(award, presented)

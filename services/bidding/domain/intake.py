@@ -134,6 +134,8 @@ class Desk:
     highest: Mapping[Sender, int] = field(default_factory=dict)
     """Each sender's highest receipted revision."""
     awards: Mapping[UUID, StandingAward] = field(default_factory=dict)
+    presented_before: Container[UUID] = frozenset()
+    """Terms that lay before the group already, before the database was restored."""
 
 
 @dataclass(frozen=True)
@@ -222,11 +224,13 @@ class _Judging:
 
     def _terms(self, arrival: Arrival, word: TermsProposed) -> Judgement:
         award = self.desk.awards.get(word.purchase_id)
+        # What was presented before a restore waits for the order that makes room for it; that order will come again.
+        waits = Judgement(arrival, None) if arrival.id in self.desk.presented_before else None
         if award is None or award.provider_id != arrival.provider_id or award.number != word.award:
-            return Judgement(arrival, NOT_SELECTED)
+            return waits or Judgement(arrival, NOT_SELECTED)
         if sha256(word.text.encode()).hexdigest() != word.terms_sha256:
             return Judgement(arrival, OTHER_TEXT)
         if award.has_terms or word.purchase_id in self.terms:
-            return Judgement(arrival, NOT_DUE)
+            return waits or Judgement(arrival, NOT_DUE)
         self.terms.add(word.purchase_id)
         return Judgement(arrival, Receipt(), "terms")

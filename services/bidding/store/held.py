@@ -110,12 +110,20 @@ async def release(tx: Connection, ids: Sequence[UUID]) -> None:
     )
 
 
-async def has_held(tx: Connection, purchase_id: UUID, provider_ids: Iterable[str]) -> bool:
-    """Whether a message of one of these providers about this purchase is still to be judged."""
+async def has_held_in_time(
+    tx: Connection, purchase_id: UUID, provider_ids: Iterable[str], deadline: datetime
+) -> bool:
+    """Whether a message that one of these providers said in time about this purchase is still to be judged."""
     held_: bool = await tx.fetchval(
-        "SELECT EXISTS (SELECT FROM held_messages WHERE purchase_id = $1 AND provider_id = ANY($2::text[]))",
+        """
+        SELECT EXISTS (
+            SELECT FROM held_messages
+            WHERE purchase_id = $1 AND provider_id = ANY($2::text[]) AND appended_at < $3
+        )
+        """,
         purchase_id,
         list(provider_ids),
+        deadline,
     )
     return held_
 

@@ -10,12 +10,8 @@ from shared import migrations
 from shared.migrations import MigrationError
 from shared.timers import Timer, schedule
 from shared.workers import fire_timer
-from tests.memory import Running
-from tests.service.delivery.delivery_desk import (
-    EFFECTS,
-    Desk,
-    Disturbance,
-)
+from tests.memory import MemoryKafka, Running
+from tests.service.delivery.delivery_desk import EFFECTS, Desk, Disturbance, opened
 
 
 async def test_a_timer_fires_once_when_its_time_has_come_and_one_that_fails_comes_again(
@@ -98,3 +94,31 @@ async def test_a_consumer_that_has_lag_and_stands_still_ails_until_it_moves(
     consumer.at = 4
     await watchdog.look()
     assert watchdog.ailing == {}
+
+
+async def test_a_database_that_became_older_under_a_running_service_is_noticed_at_the_next_connection(
+    service: Running, kafka: MemoryKafka
+) -> None:
+    noticed: list[str] = []
+    service.runtime.progress.react = lambda: noticed.append("older")
+    kafka.event(opened("first"))
+    kafka.event(opened("second"))
+    await kafka.settle()
+    await service.pool.expire_connections()
+    assert await service.pool.fetchval("SELECT true")
+    assert noticed == []
+    await service.pool.execute("UPDATE positions SET next = 1 WHERE consumer = 'rfp.aggregation.events'")
+    await service.pool.expire_connections()
+    assert await service.pool.fetchval("SELECT true")
+    assert noticed == ["older"]
+
+
+async def test_one_provider_s_topic_that_is_ahead_hides_no_other_that_is_behind(service: Running) -> None:
+    noticed: list[str] = []
+    progress = service.runtime.progress
+    progress.react = lambda: noticed.append("older")
+    progress.note("rfp.replies", {("replies.a", 0): 5, ("replies.b", 0): 5})
+    await service.pool.execute("INSERT INTO positions VALUES ('rfp.replies', 'replies.a', 0, 900)")
+    await service.pool.expire_connections()
+    assert await service.pool.fetchval("SELECT true")
+    assert noticed == ["older"]
