@@ -1,6 +1,7 @@
 """Puts a service together: consumers, relay, timers, jobs, and the three addresses that operators look at."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -210,7 +211,8 @@ def main(build: Callable[[], Service]) -> None:
             timeout_graceful_shutdown=25,
         )
     )
-    server.run()
+    with contextlib.suppress(SystemExit):  # uvicorn's own code for a failed start
+        server.run()
     if not server.started:
         sys.exit(1)
 
@@ -227,7 +229,8 @@ class _Checked:
             return
 
         async def say(message: Any) -> None:
-            await send(message)
+            # FastStream hands over a whole trace, which quotes what it met on the way.
+            await send({"type": message["type"]})
 
         try:
             await self.app(scope, receive, say)

@@ -118,9 +118,21 @@ def may_change(group: Group) -> Refusal | None:
     return None
 
 
-def join(group: Group, buyer: Buyer | None, command: AddBuyer) -> Refusal | Repeated | None:
-    """Decide whether the organisation becomes a member. An id that was used before is not used again."""
+def join(group: Group, buyers: Sequence[Buyer], command: AddBuyer) -> Refusal | Repeated | None:
+    """Decide whether the organisation becomes a member.
+
+    An id that was used before is not used again, and no organisation is a member twice, under whatever id.
+    """
+    buyer = next((one for one in buyers if one.buyer_id == command.buyer_id), None)
     if buyer is None:
+        entries = {(one.scheme, one.id.upper()) for one in command.identifiers}
+        members = (one for one in buyers if not one.left)
+        if any(
+            (entry.scheme, entry.id.upper()) in entries for member in members for entry in member.identifiers
+        ):
+            return Refusal(
+                "organisation_is_member", "An organisation with this register entry is a member already."
+            )
         return may_change(group)
     if buyer.left:
         return Refusal("buyer_left", "This buyer has left; an id is not used twice in a group.")

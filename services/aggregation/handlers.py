@@ -78,7 +78,7 @@ async def add_buyer(command: AddBuyer, actor: CurrentActor, tx: Tx, publish: Pub
     refusal = domain.may_coordinate(group, actor)
     if refusal is not None or group is None:
         return refusal
-    match domain.join(group, await store.buyer(tx, command.purchase_id, command.buyer_id), command):
+    match domain.join(group, await store.buyers(tx, command.purchase_id), command):
         case Refusal() as refused:
             return refused
         case domain.Repeated():

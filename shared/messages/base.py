@@ -21,6 +21,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from shared.messages.currencies import TWO_DECIMALS
+
 
 class Message(BaseModel):
     """A message of the contract. Subclasses say on which stream it travels, and who is its subject."""
@@ -115,6 +117,12 @@ def _whole_cents(value: Decimal) -> Decimal:
     return value
 
 
+def _currency(value: str) -> str:
+    if value not in TWO_DECIMALS:
+        raise ValueError("must be a currency of ISO 4217 that has two decimals, such as EUR")
+    return value
+
+
 def _aware_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("must carry its offset, such as 2026-05-01T12:00:00Z")
@@ -140,7 +148,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hex."""
 PROVIDER_ID = r"^[a-z0-9]{12}$"
 ProviderId = Annotated[str, StringConstraints(pattern=PROVIDER_ID)]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_currency)]
+"""A currency of ISO 4217 that has two decimals."""
 ServiceCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(\.[a-z0-9]+)*$", max_length=40)]
 """What is used and priced, for example `voice.day`."""
 Unit = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
