@@ -147,7 +147,7 @@ class Purchase:
             purchase_id=self.purchase_id,
             buyer_id=self.buyer(number),
             legal_name=f"Town {number}",
-            identifiers=(Identifier(scheme="XI-LEI", id=self.buyer(number).hex[:20].upper()),),
+            identifiers=(Identifier(scheme="XI-LEI", id=self.buyer(number).hex[-20:].upper()),),
             contact=self.contact(number),
         )
 

@@ -88,7 +88,7 @@ class Conversation:
             purchase_id=self.purchase_id,
             buyer_id=buyer_id,
             legal_name=name,
-            identifiers=(Identifier(scheme="XI-LEI", id=buyer_id.hex[:20].upper()),),
+            identifiers=(Identifier(scheme="XI-LEI", id=buyer_id.hex[-20:].upper()),),
             contact=self.contact(contact_id or uuid4()),
         )
 
