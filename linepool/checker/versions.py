@@ -1,7 +1,7 @@
 """I7 and I8: the versions of each subject, and the hash-chained log of every service."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from hashlib import sha256
 
@@ -36,7 +36,11 @@ CHANGES = (
 
 
 def check_versions(history: History) -> Verdict:
-    """Judge that each subject's versions are 1, 2, 3 and so on; on compacted topics, that they grow."""
+    """Judge that each subject's versions are 1, 2, 3 and so on; on compacted topics, that they grow.
+
+    On a provider's topic a notice that is repeated has its old id and the topic's next version: there the new ids' versions grow,
+    and none is missing among all.
+    """
     findings: list[str] = []
     looked_at = 0
     for topic in history.topics:
@@ -49,11 +53,23 @@ def check_versions(history: History) -> Verdict:
             subjects[record.header("ce_source"), "" if to_provider else record.subject].append(record)
         for (_, subject), records in subjects.items():
             looked_at += len(records)
-            findings += _growing(topic, subject, records)
+            findings += _growing(topic, subject, records, by_one=topic not in COMPACTED and not to_provider)
+        if to_provider:
+            findings += _complete(topic, history.topic(topic))
     return found("I7", findings, looked_at)
 
 
-def _growing(topic: str, subject: str, records: list[Record]) -> Iterator[str]:
+def _complete(topic: str, records: Iterable[Record]) -> Iterator[str]:
+    seen: dict[str, set[int]] = defaultdict(set)
+    for record in records:
+        if record.sequence is not None:
+            seen[record.header("ce_source")].add(record.sequence)
+    for source, versions in seen.items():
+        if missing := set(range(1, max(versions) + 1)) - versions:
+            yield f"{topic} lacks version {min(missing)} of {source}"
+
+
+def _growing(topic: str, subject: str, records: list[Record], *, by_one: bool) -> Iterator[str]:
     if len({record.partition for record in records}) > 1:
         yield f"{topic} has subject {subject} on more than one partition"
     last = 0
@@ -61,7 +77,7 @@ def _growing(topic: str, subject: str, records: list[Record]) -> Iterator[str]:
         if record.sequence is None:
             yield f"{record.place} has no version"
             continue
-        expected = record.sequence > last if topic in COMPACTED else record.sequence == last + 1
+        expected = record.sequence == last + 1 if by_one else record.sequence > last
         if not expected:
             yield f"{record.place} has version {record.sequence} of {subject or topic}, after {last}"
         last = record.sequence

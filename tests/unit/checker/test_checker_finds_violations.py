@@ -379,6 +379,13 @@ def a_version_is_missing(world: World) -> None:
     world.append("distribution.events", last.to_bytes(), headers)
 
 
+@plants("I7", "lacks version 1 of /linepool/distribution")
+def a_provider_lacks_a_message(world: World) -> None:
+    world.say("distribution", CancellationPresented(purchase_id=PURCHASE, reason="no need"), to=FIRST)
+    topic = f"invitations.{FIRST}"
+    world.records.remove(next(record for record in world.records if record.topic == topic))
+
+
 @plants("I7", "has no version")
 def an_event_has_no_version(world: World) -> None:
     record = world.find("provider-invited")
