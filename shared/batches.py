@@ -64,8 +64,10 @@ async def _handle_batch(
             if retry is None:
                 batch = await inbox.take_batch(tx, stream.consumer, records)
                 batch = await _leave_blocked(tx, stream, batch)
-            else:
+            elif await parked.lock(tx, retry.id):
                 batch = Batch(tuple(records), ())
+            else:
+                return
             if batch.fresh or batch.repeated:
                 now = await tx.fetchval("SELECT clock_timestamp()")
                 cause = records[0].inbox_id

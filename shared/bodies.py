@@ -7,9 +7,12 @@ from typing import Any
 import orjson
 from faststream import StreamMessage
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from shared.messages import Message, registry
 
+LONGEST = 200
+"""So many characters are said of one fault."""
 PLACES = 5
 """So many faults of one body are named."""
 
@@ -43,9 +46,14 @@ async def decode(message: StreamMessage[Any], _original: object) -> Message | No
 def describe(error: ValidationError, body: bytes) -> str:
     """Say what is wrong with a body and where: at most five places, ids beside their positions, never the data itself."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    places = [f"{_place(fault['loc'], body)}: {fault['msg']}" for fault in faults[:PLACES]]
+    places = [f"{_place(_known(fault), body)}: {fault['msg']}"[:LONGEST] for fault in faults[:PLACES]]
     more = f" (and {len(faults) - PLACES} more)" if len(faults) > PLACES else ""
     return "; ".join(places) + more
+
+
+def _known(fault: ErrorDetails) -> Sequence[int | str]:
+    """Return where a fault is, without a field name that the sender made up."""
+    return fault["loc"][:-1] if fault["type"] == "extra_forbidden" else fault["loc"]
 
 
 def _place(location: Sequence[int | str], body: bytes) -> str:

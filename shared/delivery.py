@@ -77,11 +77,14 @@ class Delivery(BaseMiddleware):
                 )
             else:
                 await deliver(runtime, stream, Record.of(msg.raw_message), handler, retry)
-        except TRANSIENT as error:
+        except Exception as error:
             stream.failures += 1
             structlog.get_logger().warning(
                 "again later", consumer=stream.consumer, error=type(error).__name__
             )
+            if not isinstance(error, TRANSIENT):
+                # Not even putting the message aside went well; without a pause it would come again at once.
+                runtime.metrics.alarm("delivery_failed", consumer=stream.consumer)
             await asyncio.sleep(min(5.0, 0.05 * 2 ** min(stream.failures, 10)))
             raise
         stream.failures = 0
@@ -174,6 +177,8 @@ async def _handle(
                     )
                     await inbox.move_position(tx, stream.consumer, [record])
                     return "parked"
+            elif not await parked.lock(tx, retry.id):
+                return str(inbox.Seen.PASSED)
             outcome = "handled" if record.received.type in stream.handled else "skipped"
             if record.received.type not in registry:
                 raise UnknownType("the type of this message is not known")
@@ -182,13 +187,17 @@ async def _handle(
             if retry is not None:
                 await parked.done(tx, retry.id)
             if stream.kind == "events" and not registry[record.received.type].compacted:
-                missing = await inbox.note_sequence(tx, stream.consumer, record)
-                if missing:
-                    runtime.metrics.alarm("versions_missing", consumer=stream.consumer, missing=missing)
+                await _note_version(runtime, stream, record, tx)
             await inbox.move_position(tx, stream.consumer, [record])
             crash("before_commit")
         crash("after_commit")
     return outcome
+
+
+async def _note_version(runtime: Runtime, stream: Stream, record: Record, tx: asyncpg.Connection) -> None:
+    missing = await inbox.note_sequence(tx, stream.consumer, record)
+    if missing:
+        runtime.metrics.alarm("versions_missing", consumer=stream.consumer, missing=missing)
 
 
 async def _run(

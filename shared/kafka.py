@@ -76,17 +76,22 @@ class KafkaSender:
         places: dict[tuple[str, int], list[int]] = {}
         for index, row in enumerate(rows):
             places.setdefault((row["topic"], self._partition(row["topic"], row["key"])), []).append(index)
+        sending = [
+            asyncio.ensure_future(
+                self._send_to(topic, partition, [(index, rows[index]) for index in indexes])
+            )
+            for (topic, partition), indexes in places.items()
+        ]
+        crash("after_send")
         outcomes: list[Sent | Exception] = [TimeoutError("not acknowledged")] * len(rows)
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            sending = [
-                asyncio.ensure_future(
-                    self._send_to(topic, partition, [(index, rows[index]) for index in indexes])
-                )
-                for (topic, partition), indexes in places.items()
-            ]
-            crash("after_send")
-            for one in asyncio.as_completed(sending):
-                for index, outcome in await one:
+        if sending:
+            # A partition that does not answer fails alone: an idempotent producer would wait for it without end.
+            done, late = await asyncio.wait(sending, timeout=SEND_TIMEOUT_S)
+            for one in late:
+                one.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            for one in done:
+                for index, outcome in one.result():
                     outcomes[index] = outcome
         return outcomes
 

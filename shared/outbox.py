@@ -20,6 +20,9 @@ from shared.crash import crash
 from shared.envelope import Actor, Envelope, derived_id
 from shared.messages.base import Message
 
+BODY_BYTES = 960_000
+"""The largest body: with its headers it stays under the relay's limit, and that under the broker's."""
+
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -58,6 +61,11 @@ class Publisher:
     def now(self) -> datetime:
         """The time of this decision."""
         return self.adopted_at or self.started_at
+
+    @property
+    def has_said(self) -> bool:
+        """Whether anything was said in this delivery."""
+        return bool(self._said)
 
     def deciding(self, *identity: object) -> "Publisher":
         """Return a publisher whose ids derive from a decision's identity, where any of several causes may lead to it."""
@@ -106,7 +114,7 @@ class Publisher:
             envelope = self._envelope(event_id, one.message, sequences[topic], causation=one.cause)
             keys.append(one.provider_id.encode())
             headers.append(encode_headers(envelope))
-            bodies.append(one.message.to_bytes())
+            bodies.append(_within_limit(one.message.to_bytes()))
         crash("before_outbox")
         await self.tx.execute(
             "INSERT INTO outbox (event_id, topic, key, headers, body) "
@@ -130,7 +138,7 @@ class Publisher:
         )
         if await self.tx.fetchval("SELECT true FROM log WHERE event_id = $1", event_id):
             return
-        body = message.to_bytes()
+        body = _within_limit(message.to_bytes())
         adopted = self.adoptions.event(event_id)
         if adopted is not None:
             sequence, version, body = (
@@ -227,6 +235,13 @@ def encode_headers(envelope: Envelope) -> bytes:
 def decode_headers(stored: bytes) -> list[tuple[str, bytes]]:
     """Return what `encode_headers` kept."""
     return [(name, value.encode()) for name, value in orjson.loads(stored)]
+
+
+def _within_limit(body: bytes) -> bytes:
+    """Return the body; what is too large must fail where it is said, not block its topic for all that come later."""
+    if len(body) > BODY_BYTES:
+        raise ValueError(f"a message has at most {BODY_BYTES} bytes")
+    return body
 
 
 def _by_stream(rows: Sequence[Any]) -> list[Any]:

@@ -101,6 +101,11 @@ async def due(connection: asyncpg.Connection, limit: int = 100) -> list[Parked]:
     return [_parked(row) for row in rows]
 
 
+async def lock(tx: asyncpg.Connection, parked_id: int) -> bool:
+    """Lock a parked message for this try; False where another process tries it, or it is gone."""
+    return bool(await tx.fetchval("SELECT true FROM parked WHERE id = $1 FOR UPDATE SKIP LOCKED", parked_id))
+
+
 async def failed_again(
     connection: asyncpg.Connection, parked_id: int, *, reason: str, pause: timedelta, retries: int
 ) -> State:

@@ -7,7 +7,6 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
-from shared.postgres import TRANSIENT
 from shared.wiring import Wiring
 
 
@@ -30,7 +29,7 @@ class SeekToPositions(ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
                 rows = await self.wiring.running().pool.fetch(
                     "SELECT topic, partition, next FROM positions WHERE consumer = $1", self.consumer
                 )
-            except TRANSIENT as error:
+            except Exception as error:  # noqa: BLE001 # whatever it is, going on would be worse
                 # Going on without positions could skip messages that a restored database has not seen.
                 structlog.get_logger().warning(
                     "positions unread", consumer=self.consumer, error=type(error).__name__
@@ -46,3 +45,4 @@ class SeekToPositions(ConsumerRebalanceListener):  # type: ignore[misc] # aiokaf
         stream = self.wiring.stream_of(self.consumer)
         if stream is not None:
             stream.joined = True
+            stream.compared = False

@@ -15,6 +15,7 @@ TRANSIENT: tuple[type[BaseException], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a failover is under way
     asyncpg.InterfaceError,  # the connection went away under us
     asyncpg.InternalClientError,
 )

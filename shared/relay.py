@@ -109,7 +109,11 @@ class Relay:
             self._block(topic, "missing or forbidden")
         rows = [row for row in rows if row["topic"] not in unknown]
         crash("before_send")
-        results, following = await asyncio.gather(sender.send(rows), self._turn_page(connection, rows))
+        ahead = asyncio.ensure_future(self._turn_page(connection, rows))
+        try:
+            results = await sender.send(rows)
+        finally:
+            following = await ahead
         crash("before_ack")
         failed = {
             row["topic"]: result
@@ -125,7 +129,7 @@ class Relay:
             self.blocked.pop(topic, None)
         # Nothing may overtake a row that failed.
         self.following = [row for row in following if row["topic"] not in failed]
-        if not self.following:
+        if failed or not self.following:
             await self._forget(connection)
         crash("after_ack")
         self.runtime.metrics.blocked_topics.set(len(self.blocked))

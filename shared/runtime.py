@@ -77,10 +77,13 @@ class Runtime:
         async with connect(self.pool) as tx:
             async with tx.transaction():
                 now = await tx.fetchval("SELECT clock_timestamp()")
-                yield tx, self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)
+                publish = self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)
+                yield tx, publish
                 crash("before_commit")
             crash("after_commit")
-        self.wake()
+        # A job that wakes itself without having said anything would never rest.
+        if publish.has_said:
+            self.wake()
 
     async def wait_for_work(self, timeout: float) -> None:  # noqa: ASYNC109 # a job's pause, not a deadline
         """Wait until something was committed here, or the time is up."""

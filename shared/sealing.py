@@ -5,6 +5,7 @@ and nothing but the secret must be kept.
 """
 
 from base64 import b64decode, b64encode
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -17,6 +18,11 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 INITIAL_PASSWORDS = "initial passwords"
 """What notification's key for sealed passwords is derived for."""
+
+
+def password_info(purchase_id: UUID, person_id: UUID) -> str:
+    """Return the `info` of the box that holds this person's initial password in this purchase."""
+    return f"linepool password {purchase_id} {person_id}"
 
 
 def derive(secret: bytes, purpose: str, length: int) -> bytes:

@@ -25,6 +25,8 @@ async def settle(
         async with tx.transaction():
             if retry is None and await inbox.take(tx, stream.consumer, record) is not inbox.Seen.NEVER:
                 return "same"
+            if retry is not None and not await parked.lock(tx, retry.id):
+                return str(inbox.Seen.PASSED)
             now: datetime = await tx.fetchval("SELECT clock_timestamp()")
             # A command that was obeyed before a restore will be obeyed again, however long its facts take.
             obeyed_before = bool(runtime.adoptions.of_decision(record.cause))
@@ -108,6 +110,8 @@ async def put_aside(
             )
             await inbox.move_position(tx, stream.consumer, [record])
             state: parked.State = "failed"
+        elif not await parked.lock(tx, retry.id):
+            return str(inbox.Seen.PASSED)
         else:
             state = await parked.failed_again(
                 tx,

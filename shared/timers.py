@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -47,8 +47,8 @@ class Timers:
 async def schedule(tx: asyncpg.Connection, *, kind: str, subject: str, due_at: datetime) -> None:
     """Set the timer of this kind for this subject, replacing an earlier one."""
     await tx.execute(
-        "INSERT INTO timers (kind, subject, due_at) VALUES ($1, $2, $3) "
-        "ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at",
+        "INSERT INTO timers (kind, subject, due_at, try_at) VALUES ($1, $2, $3, $3) "
+        "ON CONFLICT (kind, subject) DO UPDATE SET due_at = excluded.due_at, try_at = excluded.try_at",
         kind,
         subject,
         due_at,
@@ -64,8 +64,19 @@ async def take_due(tx: asyncpg.Connection, kinds: list[str]) -> Timer | None:
     """Take one timer that is due, locked until the transaction ends, or None."""
     row = await tx.fetchrow(
         "DELETE FROM timers WHERE (kind, subject) = (SELECT kind, subject FROM timers "
-        "WHERE due_at <= clock_timestamp() AND kind = ANY($1) ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
+        "WHERE try_at <= clock_timestamp() AND kind = ANY($1) ORDER BY try_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
         "RETURNING kind, subject, due_at",
         kinds,
     )
     return Timer(**row) if row else None
+
+
+async def try_again(tx: asyncpg.Connection, timer: Timer, pause: timedelta) -> None:
+    """Put back a timer whose handler failed; others come before it meanwhile."""
+    await tx.execute(
+        "INSERT INTO timers (kind, subject, due_at, try_at) VALUES ($1, $2, $3, clock_timestamp() + $4::interval)",
+        timer.kind,
+        timer.subject,
+        timer.due_at,
+        pause,
+    )

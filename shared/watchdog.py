@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from time import monotonic
 
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from shared.runtime import Runtime
 from shared.wiring import Stream, Wiring
@@ -17,7 +18,7 @@ class Watchdog:
 
     wiring: Wiring
     moved: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """By consumer: the sum of its positions, and when that last changed."""
+    """By consumer: the sum of its positions in the database, and when that last changed."""
     ailing: dict[str, str] = field(default_factory=dict)
     """By consumer: what is wrong with it."""
 
@@ -42,14 +43,19 @@ class Watchdog:
             consumer._coordinator.check_errors()  # noqa: SLF001 # as said
         except KafkaError as error:
             return type(error).__name__
-        lag = position = 0
-        for place in consumer.assignment():
-            try:
-                at = await consumer.position(place)
-            except IllegalStateError:
-                continue  # it was given to another a moment ago
-            position += at
-            lag += max(0, (consumer.highwater(place) or 0) - at)
+        rows = await runtime.pool.fetch(
+            "SELECT topic, partition, next FROM positions WHERE consumer = $1", stream.consumer
+        )
+        handled = {TopicPartition(row["topic"], row["partition"]): row["next"] for row in rows}
+        assigned = consumer.assignment()
+        if not stream.compared and assigned:
+            await self._compare(
+                runtime, stream, {place: handled[place] for place in assigned & handled.keys()}
+            )
+            stream.compared = True
+        assigned = consumer.assignment()
+        position = sum(handled.get(place, 0) for place in assigned)
+        lag = sum(max(0, (consumer.highwater(place) or 0) - handled.get(place, 0)) for place in assigned)
         if stream.kind != "batches":  # how many messages providers send is a secret until the box opens
             runtime.metrics.lag.labels(consumer=stream.consumer).set(lag)
         before, since = self.moved.get(stream.consumer, (-1, monotonic()))
@@ -57,3 +63,14 @@ class Watchdog:
             self.moved[stream.consumer] = (position, monotonic())
             return None
         return "stands still" if monotonic() - since > STANDSTILL_S else None
+
+    async def _compare(self, runtime: Runtime, stream: Stream, handled: dict[TopicPartition, int]) -> None:
+        """Raise an alarm where what comes next is no longer on the topic, or the topic ends before it."""
+        consumer = stream.subscriber.consumer
+        begin = await consumer.beginning_offsets(handled)
+        end = await consumer.end_offsets(handled)
+        for place, next_ in handled.items():
+            if begin[place] > next_:
+                runtime.metrics.alarm("messages_gone", consumer=stream.consumer, missing=begin[place] - next_)
+            elif end[place] < next_:
+                runtime.metrics.alarm("topic_began_anew", consumer=stream.consumer)

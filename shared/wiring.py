@@ -21,6 +21,8 @@ class Stream:
     """Transient errors in a row."""
     joined: bool = False
     """Whether the consumer was ever given its partitions."""
+    compared: bool = False
+    """Whether its positions were compared with where the topics begin and end, since it was given these partitions."""
 
 
 @dataclass

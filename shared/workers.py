@@ -14,11 +14,13 @@ from shared.crash import crash
 from shared.parked import Parked
 from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
-from shared.timers import Timers, take_due
+from shared.timers import Timers, take_due, try_again
 from shared.wiring import Wiring
 
 TIMER_POLL_S = 0.25
 PARKED_POLL_S = 0.2
+TIMER_PAUSE = timedelta(seconds=1)
+"""How long a timer that failed waits before it is tried again."""
 
 
 async def forever(name: str, work: Callable[[], Awaitable[bool]], pause: float) -> None:
@@ -54,13 +56,8 @@ async def fire_timer(runtime: Runtime, timers: Timers) -> bool:
                 raise
             except Exception as error:  # noqa: BLE001 # one timer's fault must not stop the others
                 runtime.metrics.alarm("timer_failed", timer=timer.kind, error=type(error).__name__)
-                await tx.execute(
-                    "INSERT INTO timers (kind, subject, due_at) VALUES ($1, $2, $3)",
-                    timer.kind,
-                    timer.subject,
-                    timer.due_at,
-                )
-                await asyncio.sleep(1)
+                await try_again(tx, timer, TIMER_PAUSE)
+                return True
             crash("after_business")
             crash("before_commit")
         crash("after_commit")
@@ -95,6 +92,12 @@ async def purge_inbox(runtime: Runtime) -> bool:
     """Delete inbox rows that are older than any second delivery can be; return False, there is no hurry."""
     await runtime.pool.execute(
         "DELETE FROM inbox WHERE received_at < clock_timestamp() - $1::interval",
+        timedelta(days=runtime.settings.inbox_days),
+    )
+    # What was said again is in the log; the rest belongs to decisions that will not come again.
+    await runtime.pool.execute(
+        "DELETE FROM adopted WHERE adopted_at < clock_timestamp() - $1::interval "
+        "OR event_id IN (SELECT event_id FROM log WHERE log.event_id = adopted.event_id)",
         timedelta(days=runtime.settings.inbox_days),
     )
     return False

@@ -8,7 +8,7 @@ from uuid import UUID
 from argon2 import profiles
 from argon2.low_level import hash_secret
 
-from shared.sealing import derive, seal_for
+from shared.sealing import derive, password_info, seal_for
 
 VALID_FOR = timedelta(hours=72)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -36,7 +36,7 @@ class Decision:
     @property
     def info(self) -> str:
         """What the box is for, as its reader must say it too."""
-        return f"linepool password {self.purchase_id} {self.person_id}"
+        return password_info(self.purchase_id, self.person_id)
 
 
 @dataclass(frozen=True)

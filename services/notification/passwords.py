@@ -23,4 +23,4 @@ def open_password(key: X25519PrivateKey, box: str, *, purchase_id: UUID, person_
     Raises:
         ValueError: the box is not for this key, purchase and person.
     """
-    return sealing.open_sealed(key, box, f"linepool password {purchase_id} {person_id}").decode()
+    return sealing.open_sealed(key, box, sealing.password_info(purchase_id, person_id)).decode()

@@ -153,15 +153,23 @@ def may_issue(request: Request, now: datetime) -> Issue | Refusal | NotYet:
 
 
 def freeze_list(listed: SetProviderList, providers: Iterable[Provider]) -> tuple[str, ...] | Refusal:
-    """Return who may see the request: the ids as they were given, or whoever fits the rule now, in the order of their ids."""
+    """Return who may see the request; whoever is suspended now may not.
+
+    Args:
+        listed: ids, which keep their order, or a rule, whose list is in the order of the ids.
+        providers: at least those whom the list names or the rule fits.
+    """
+    admitted = [one for one in providers if not one.suspended]
     if listed.rule is None:
-        return listed.provider_ids
-    fitting = sorted(one.provider_id for one in providers if _fits(one, listed.rule))
+        admitted_ids = {one.provider_id for one in admitted}
+        named = tuple(one for one in listed.provider_ids if one in admitted_ids)
+        return named or Refusal("list_empty", "Every provider on the list is suspended.")
+    fitting = sorted(one.provider_id for one in admitted if _fits(one, listed.rule))
     return tuple(fitting) or Refusal("list_empty", "No registered provider fits the rule.")
 
 
 def _fits(provider: Provider, rule: ProviderRule) -> bool:
-    return not provider.suspended and rule.category in provider.categories and rule.region in provider.regions
+    return rule.category in provider.categories and rule.region in provider.regions
 
 
 def known_members(aggregated: GroupAggregated | None, buyers: Sequence[Buyer]) -> tuple[Buyer, ...] | NotYet:

@@ -9,7 +9,7 @@ import asyncpg
 from services.rfp import content, domain, registry, store
 from shared.documents import manifest_of, split
 from shared.messages.base import Document
-from shared.messages.rfp import RequestCancelled, RequestDocumentPart, RequestIssued
+from shared.messages.rfp import RequestCancelled, RequestDocumentPart, RequestIssued, SetProviderList
 from shared.outbox import Publisher
 from shared.outcomes import NotYet, Refusal
 from shared.usage_digest import usage_digest
@@ -33,9 +33,7 @@ async def freeze(
     issue = domain.may_issue(request, publish.now)
     if isinstance(issue, Refusal | NotYet):
         return issue
-    provider_ids = _listed_before(publish) or domain.freeze_list(
-        issue.listed, await registry.all_providers(tx)
-    )
+    provider_ids = _listed_before(publish) or await _list_now(tx, issue.listed)
     if isinstance(provider_ids, Refusal):
         return provider_ids
     members = domain.known_members(issue.aggregated, await store.buyers(tx, request.purchase_id))
@@ -105,6 +103,16 @@ def _listed_before(publish: Publisher) -> tuple[str, ...]:
         if event.type == RequestIssued.type():
             return RequestIssued.model_validate_json(event.body).provider_ids
     return ()
+
+
+async def _list_now(tx: asyncpg.Connection, listed: SetProviderList) -> tuple[str, ...] | Refusal:
+    candidates: tuple[str, ...] | Refusal = listed.provider_ids
+    if listed.rule is not None:
+        candidates = domain.freeze_list(listed, await registry.all_providers(tx))
+    if isinstance(candidates, Refusal):
+        return candidates
+    # Who is on the list is decided by the locked rows: a suspension may have been committed since the rule was read.
+    return domain.freeze_list(listed, await registry.share_lock_providers(tx, candidates))
 
 
 def _write_documents(

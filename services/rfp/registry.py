@@ -19,6 +19,19 @@ async def lock_provider(tx: asyncpg.Connection, provider_id: str) -> Provider | 
     return _provider(row) if row else None
 
 
+async def share_lock_providers(tx: asyncpg.Connection, provider_ids: Sequence[str]) -> list[Provider]:
+    """Return these providers in the order of their ids; none can be suspended or reinstated until the transaction ends.
+
+    A suspension that is under way is waited for, and its outcome is what is returned. Issues do not wait for each other.
+    """
+    rows = await tx.fetch(
+        "SELECT provider_id, name, categories, regions, suspended_at IS NOT NULL AS suspended FROM providers "
+        "WHERE provider_id = ANY($1) ORDER BY provider_id FOR SHARE",
+        provider_ids,
+    )
+    return [_provider(row) for row in rows]
+
+
 async def keep_provider(tx: asyncpg.Connection, command: RegisterProvider, registered_at: datetime) -> None:
     """Keep what is known of a provider; a suspension stays."""
     await tx.execute(

@@ -107,7 +107,8 @@ CREATE TABLE adopted (
     subject     text        NOT NULL,
     sequence    bigint      NOT NULL,
     decided_at  timestamptz NOT NULL,
-    body        bytea       NOT NULL
+    body        bytea       NOT NULL,
+    adopted_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- How far Kafka's and Postgres's clocks disagree at least, as the relay last saw; one row.
@@ -121,6 +122,7 @@ CREATE TABLE timers (
     kind    text        NOT NULL,
     subject text        NOT NULL,
     due_at  timestamptz NOT NULL,
+    try_at  timestamptz NOT NULL,
     PRIMARY KEY (kind, subject)
 );
-CREATE INDEX timers_by_due ON timers (due_at);
+CREATE INDEX timers_by_try ON timers (try_at);

@@ -143,6 +143,18 @@ def test_a_rule_lists_exactly_those_who_fit_and_are_not_suspended(providers: lis
         assert isinstance(frozen, Refusal)
 
 
+def test_a_list_of_ids_keeps_its_order_and_leaves_out_who_is_suspended() -> None:
+    named = SetProviderList(
+        purchase_id=PURCHASE, provider_ids=("aaaaaaaaaaa3", "aaaaaaaaaaa2", "aaaaaaaaaaa1")
+    )
+    suspended = {"aaaaaaaaaaa1": False, "aaaaaaaaaaa2": True, "aaaaaaaaaaa3": False, "aaaaaaaaaaa4": False}
+    providers = [Provider(id_, "Tel", (), (), is_suspended) for id_, is_suspended in suspended.items()]
+    assert domain.freeze_list(named, providers) == ("aaaaaaaaaaa3", "aaaaaaaaaaa1")
+    nobody = domain.freeze_list(named, [replace(one, suspended=True) for one in providers])
+    assert isinstance(nobody, Refusal)
+    assert nobody.reason == "list_empty"
+
+
 def test_members_are_known_once_each_of_them_has_an_identity() -> None:
     buyers = [Buyer(UUID(int=number), f"Town {number}", (), UUID(int=number + 10)) for number in (5, 4, 3)]
     assert domain.known_members(AGGREGATED, buyers) == (buyers[2], buyers[1])
