@@ -25,6 +25,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 POLL_S = 0.5
 SEND_TIMEOUT_S = 20.0
 LONGEST_BLOCK_S = 60.0
+PROVIDER_FACING = ("invitations.", "notices.")
 _LOCK = 0x6F757462  # "outb"
 
 
@@ -214,7 +215,10 @@ class Relay:
         _, pause = self.blocked.get(topic, (0.0, 1.0))
         self.blocked[topic] = (asyncio.get_running_loop().time() + pause, min(LONGEST_BLOCK_S, pause * 2))
         self.runtime.metrics.blocked_topics.set(len(self.blocked))
-        self.runtime.metrics.alarm("topic_blocked", reason=why)
+        # Which provider's topic it is would tell who replied.
+        stream = topic.removeprefix(self.runtime.settings.topic_prefix)
+        kind = next((one for one in PROVIDER_FACING if stream.startswith(one)), None)
+        self.runtime.metrics.alarm("topic_blocked", topic=f"{kind}*" if kind else topic, reason=why)
 
 
 def headers_of(row: asyncpg.Record) -> list[tuple[str, bytes]]:

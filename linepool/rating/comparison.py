@@ -4,12 +4,11 @@ All amounts are money in the comparison's currency and tax basis, exact to the c
 where the new price is lower; a negative saving is money that the buyer would pay more.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from uuid import UUID
+
+from shared.canonical import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +117,8 @@ class Comparison:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def sha256(self) -> str:
-        """Return the SHA-256, in hexadecimal, of `canonical_json` of this comparison."""
-        return hashlib.sha256(canonical_json(self.to_json())).hexdigest()
-
-
-def canonical_json(document: Mapping[str, object]) -> bytes:
-    """Return the one UTF-8 form of a JSON object: keys sorted, no spaces, no NaN."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+        """Return the SHA-256, in hexadecimal, of the canonical JSON of this comparison."""
+        return digest(self.to_json())
 
 
 def _plain(value: object) -> object:

@@ -4,20 +4,23 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
+from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
 
+from services.bidding.concerns import Concerns
 from services.bidding.domain.box import Box
 from services.bidding.evaluation import Evaluated, Task, UsageDiffers, evaluate_replies
-from services.bidding.jobs import settings_of
+from services.bidding.jobs import LEAST_PAUSE_S, settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import usage as usage_store
 from shared.documents import manifest_of, split
@@ -27,11 +30,14 @@ from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
 
 log = structlog.get_logger()
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 async def compare_replies(runtime: Runtime) -> None:
     """Have opened boxes evaluated, one after another, for as long as the service runs."""
     pause = settings_of(runtime).job_pause_s
+    concerns = Concerns()
     waiting = Gauge(
         "linepool_bidding_boxes_waiting_for_usage",
         "Opened boxes whose pinned usage is not here, or not as it was pinned.",
@@ -41,9 +47,10 @@ async def compare_replies(runtime: Runtime) -> None:
         with worker_process() as worker:
             while True:
                 try:
-                    await compare_opened_boxes(runtime, worker, waiting)
+                    await compare_opened_boxes(runtime, worker, waiting, concerns)
                 except TRANSIENT as error:
                     log.warning("comparisons wait", error=type(error).__name__)
+                await asyncio.sleep(LEAST_PAUSE_S)
                 await runtime.wait_for_work(pause)
     finally:
         # The job begins again after a fault, and then registers its figure anew.
@@ -51,15 +58,44 @@ async def compare_replies(runtime: Runtime) -> None:
 
 
 @contextmanager
-def worker_process() -> Iterator[ProcessPoolExecutor]:
-    """Run a process that evaluates beside this one: it starts when first used, and never outlives this one."""
-    worker = ProcessPoolExecutor(
-        max_workers=1, mp_context=get_context("spawn"), initializer=leave_with_parent
-    )
+def worker_process() -> Iterator[Executor]:
+    """Run a process that evaluates beside this one: it starts when first used, and never outlives this one.
+
+    Should it break, what it was doing fails with BrokenProcessPool, and what is asked next begins a new one.
+    """
+    worker = _Worker()
     try:
         yield worker
     finally:
         worker.shutdown(wait=False, cancel_futures=True)
+
+
+class _Worker(Executor):
+    def __init__(self) -> None:
+        self._pool = self._new_pool()
+
+    @staticmethod
+    def _new_pool() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            max_workers=1, mp_context=get_context("spawn"), initializer=leave_with_parent
+        )
+
+    def submit(
+        self,
+        fn: Callable[Arguments, Result],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Future[Result]:
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            self._pool.shutdown(wait=False)
+            self._pool = self._new_pool()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
 def leave_with_parent() -> None:
@@ -76,33 +112,57 @@ def _watch(parent: object) -> NoReturn:
 
 
 async def compare_opened_boxes(
-    runtime: Runtime, worker: ProcessPoolExecutor, waiting: Gauge | None = None
+    runtime: Runtime,
+    worker: Executor,
+    waiting: Gauge | None = None,
+    concerns: Concerns | None = None,
 ) -> int:
-    """Compare the replies of each opened box whose pinned usage is here; return how many were compared."""
+    """Compare the replies of each opened box whose pinned usage is here; return how many were compared.
+
+    Why one waits is said if `concerns` do not know it yet; one that fails is alarmed, and the next one follows.
+    """
+    concerns = concerns or Concerns()
     compared = still_waiting = 0
-    for box in await box_store.boxes_in(runtime.pool, "opened"):
-        task = await _task(runtime, box)
-        if task is None:
-            still_waiting += 1
+    opened = await box_store.purchases_in(runtime.pool, "opened")
+    for purchase_id in opened:
+        try:
+            done = await _compare(runtime, worker, purchase_id, concerns)
+        except TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 # one purchase must not keep the others from being compared
+            if concerns.is_news(purchase_id, type(error).__name__):
+                runtime.metrics.alarm("box_not_compared", purchase=purchase_id, error=type(error).__name__)
             continue
-        outcome = await asyncio.get_running_loop().run_in_executor(worker, evaluate_replies, task)
-        if isinstance(outcome, UsageDiffers):
-            still_waiting += 1
-            runtime.metrics.alarm("usage_differs", purchase=box.purchase_id, found=outcome.found)
-            continue
-        compared += await _record(runtime, box, task, outcome)
+        compared += done is True
+        still_waiting += done is None
+    concerns.keep_only(opened)
     if waiting is not None:
         waiting.set(still_waiting)
     return compared
 
 
-async def _task(runtime: Runtime, box: Box) -> Task | None:
+async def _compare(runtime: Runtime, worker: Executor, purchase_id: UUID, concerns: Concerns) -> bool | None:
+    """Return whether the outcome was recorded, or None while the pinned usage is not here as it was pinned."""
+    box = await box_store.look_at(runtime.pool, purchase_id)
+    task = await _task(runtime, box, concerns)
+    if task is None:
+        return None
+    outcome = await asyncio.get_running_loop().run_in_executor(worker, evaluate_replies, task)
+    if isinstance(outcome, UsageDiffers):
+        if concerns.is_news(purchase_id, f"usage_differs {outcome.found}"):
+            runtime.metrics.alarm("usage_differs", purchase=purchase_id, found=outcome.found)
+        return None
+    return await _record(runtime, box, task, outcome)
+
+
+async def _task(runtime: Runtime, box: Box, concerns: Concerns) -> Task | None:
     """Return what is to be evaluated, or None while the pinned usage is not complete here."""
     purchase_id, request = box.purchase_id, box.request
     group = await usage_store.group(runtime.pool, purchase_id)
     missing = None if group is None else await usage_store.missing_reports(runtime.pool, purchase_id)
     if request is None or group is None or group.usage_digest != request.usage_digest or missing:
-        log.info("comparison waits for usage", purchase=str(purchase_id), missing_reports=missing)
+        if concerns.is_news(purchase_id, f"missing_reports {missing}"):
+            log.info("comparison waits for usage", purchase=str(purchase_id), missing_reports=missing)
         return None
     stored = await box_store.stored_replies(runtime.pool, purchase_id, standing="evaluated")
     return Task(

@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from linepool.rating.comparison import Comparison, canonical_json
+from linepool.rating.comparison import Comparison
 from linepool.rating.evaluate import Reply, evaluate
 from linepool.rating.lines import ServiceUsage, UsageLine
 from linepool.rating.money import over_months
 from services.bidding.domain.box import TAX_BASES, StoredReply, tariff_of
+from shared.canonical import canonical_json
 from shared.messages.aggregation import LineUsage, UsageLinesReported
 from shared.usage_digest import usage_digest
 

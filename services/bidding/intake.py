@@ -41,10 +41,12 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
 async def judge_held(
     tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Arrival], *, final: Container[UUID]
 ) -> int:
-    """Judge messages that are held, and locked, in their order; return how many got their answer."""
+    """Judge those of these messages that are still held, in their order; return how many got their answer."""
     boxes = await box_store.lock_boxes(
         tx, [one.purchase_id for one in arrivals if one.purchase_id], exclusively=True
     )
+    still_held = await held_store.lock_held(tx, [one.id for one in arrivals])
+    arrivals = [one for one in arrivals if one.id in still_held]
     revisions, highest = await store.revisions(tx, _revisions_of(arrivals))
     awards = await store.standing_awards(tx, list(boxes))
     presented = _presented_before(publish, arrivals)

@@ -66,10 +66,17 @@ async def save_box(tx: Connection, box: Box) -> None:
     )
 
 
-async def boxes_in(connection: Connection | asyncpg.Pool, stage: Stage) -> list[Box]:
-    """Return the boxes at this stage, unlocked."""
-    rows = await connection.fetch("SELECT * FROM boxes WHERE stage = $1 ORDER BY purchase_id", stage)
-    return [_box(row) for row in rows]
+async def purchases_in(connection: Connection | asyncpg.Pool, stage: Stage) -> list[UUID]:
+    """Return the purchases whose boxes are at this stage; the boxes are read one by one, as one may be unreadable."""
+    rows = await connection.fetch(
+        "SELECT purchase_id FROM boxes WHERE stage = $1 ORDER BY purchase_id", stage
+    )
+    return [row["purchase_id"] for row in rows]
+
+
+async def look_at(connection: Connection | asyncpg.Pool, purchase_id: UUID) -> Box:
+    """Return a box that exists, unlocked."""
+    return _box(await connection.fetchrow("SELECT * FROM boxes WHERE purchase_id = $1", purchase_id))
 
 
 async def now(connection: Connection | asyncpg.Pool) -> datetime:

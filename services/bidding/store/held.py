@@ -1,6 +1,6 @@
 """The SQL of held messages, and of the checkpoints that they wait for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from services.bidding.domain.box import Place
-from services.bidding.domain.intake import Arrival
+from services.bidding.domain.intake import Arrival, Sender
 from services.bidding.store.boxes import read_ends, write_ends
 
 Connection = asyncpg.Connection
@@ -78,25 +78,45 @@ async def checkpoints(connection: asyncpg.Pool) -> dict[int, dict[Place, int]]:
 
 
 async def judgeable(
-    tx: Connection, passed: Iterable[int], put_aside: Iterable[UUID], limit: int
+    connection: asyncpg.Pool,
+    passed: Iterable[int],
+    put_aside: Iterable[UUID],
+    without: Collection[Sender],
+    limit: int,
 ) -> list[HeldMessage]:
-    """Lock and return the first held messages whose sender is listed by now, or whose checkpoint is passed.
+    """Return, unlocked, the first held messages whose sender is listed by now, or whose checkpoint is passed.
 
-    Not those about purchases of which facts were put aside: their checkpoint says nothing.
+    Not those about purchases of which facts were put aside: their checkpoint says nothing. Not those `without` either.
     """
-    rows = await tx.fetch(
+    rows = await connection.fetch(
         """
         SELECT held.id, held.purchase_id, provider_id, type, message_id, sha256, appended_at, body, checkpoint
         FROM held_messages AS held LEFT JOIN boxes USING (purchase_id)
-        WHERE provider_id = ANY (boxes.provider_ids)
-            OR (checkpoint = ANY($1::bigint[]) AND held.purchase_id <> ALL($2::uuid[]))
-        ORDER BY held.number LIMIT $3 FOR UPDATE OF held
+        WHERE (
+                provider_id = ANY (boxes.provider_ids)
+                OR (checkpoint = ANY($1::bigint[]) AND held.purchase_id <> ALL($2::uuid[]))
+            )
+            AND NOT EXISTS (
+                SELECT FROM unnest($3::uuid[], $4::text[]) AS without (purchase_id, provider_id)
+                WHERE without.purchase_id = held.purchase_id AND without.provider_id = held.provider_id
+            )
+        ORDER BY held.number LIMIT $5
         """,
         list(passed),
         list(put_aside),
+        [purchase_id for purchase_id, _ in without],
+        [provider_id for _, provider_id in without],
         limit,
     )
     return [HeldMessage(**row) for row in rows]
+
+
+async def lock_held(tx: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Lock those of these messages that are still held, in their order; their boxes are locked already."""
+    rows = await tx.fetch(
+        "SELECT id FROM held_messages WHERE id = ANY($1::uuid[]) ORDER BY number FOR UPDATE", ids
+    )
+    return {row["id"] for row in rows}
 
 
 async def release(tx: Connection, ids: Sequence[UUID]) -> None:
@@ -111,10 +131,10 @@ async def release(tx: Connection, ids: Sequence[UUID]) -> None:
 
 
 async def has_held_in_time(
-    tx: Connection, purchase_id: UUID, provider_ids: Iterable[str], deadline: datetime
+    connection: Connection | asyncpg.Pool, purchase_id: UUID, provider_ids: Iterable[str], deadline: datetime
 ) -> bool:
     """Whether a message that one of these providers said in time about this purchase is still to be judged."""
-    held_: bool = await tx.fetchval(
+    held_: bool = await connection.fetchval(
         """
         SELECT EXISTS (
             SELECT FROM held_messages
