@@ -1,5 +1,5 @@
 import asyncio
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -145,7 +145,7 @@ async def test_a_late_reply_after_the_opening_is_late(kafka: MemoryKafka) -> Non
 
 
 async def test_a_comparison_waits_visibly_until_the_pinned_usage_is_here(
-    desk: Running, kafka: MemoryKafka, worker: ProcessPoolExecutor
+    desk: Running, kafka: MemoryKafka, worker: Executor
 ) -> None:
     purchase = Purchase()
     waiting = Gauge("waiting", "Boxes", registry=None)

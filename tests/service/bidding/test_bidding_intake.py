@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from services.bidding import intake, reading
-from services.bidding.jobs import judge_held_messages
+from services.bidding.judging import judge_held_messages
 from shared.messages.bidding import MessageRejected, ReceiptIssued
 from shared.record import Record
 from tests.memory import MemoryKafka, Running

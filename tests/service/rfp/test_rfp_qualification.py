@@ -139,6 +139,8 @@ async def _let_time_pass(rfp: Running, kafka: MemoryKafka, *, settle: bool = Tru
     """Make the findings and the qualification as old as if their time were over."""
     await rfp.pool.execute("UPDATE verifications SET valid_until_at = clock_timestamp()")
     await rfp.pool.execute("UPDATE requests SET qualified_until_at = clock_timestamp()")
-    await rfp.pool.execute("UPDATE timers SET due_at = clock_timestamp() WHERE kind = 'lapse'")
+    await rfp.pool.execute(
+        "UPDATE timers SET due_at = clock_timestamp(), try_at = clock_timestamp() WHERE kind = 'lapse'"
+    )
     if settle:
         await kafka.settle()

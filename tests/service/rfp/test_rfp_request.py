@@ -164,7 +164,9 @@ async def test_the_deadline_passes_once(rfp: Running, purchase: Purchase, kafka:
     await purchase.ready()
     await purchase.say(purchase.issuing())
     assert not purchase.events(DeadlinePassed)
-    await rfp.pool.execute("UPDATE timers SET due_at = clock_timestamp() WHERE kind = 'deadline'")
+    await rfp.pool.execute(
+        "UPDATE timers SET due_at = clock_timestamp(), try_at = clock_timestamp() WHERE kind = 'deadline'"
+    )
     await kafka.settle()
     (passed,) = purchase.events(DeadlinePassed)
     (issued,) = purchase.events(RequestIssued)
@@ -228,7 +230,9 @@ async def test_the_whole_log_again_changes_nothing(
     await purchase.say(purchase.issuing())
     await purchase.say(SuspendProvider(provider_id="aaaaaaaaaaa2", reason="Fraud"), OPERATOR)
     await purchase.say(purchase.registering("aaaaaaaaaaa2", name="Tel Two"), OPERATOR)
-    await rfp.pool.execute("UPDATE timers SET due_at = clock_timestamp() WHERE kind = 'deadline'")
+    await rfp.pool.execute(
+        "UPDATE timers SET due_at = clock_timestamp(), try_at = clock_timestamp() WHERE kind = 'deadline'"
+    )
     await kafka.settle()
     before = await rfp.tables(without=("inbox", "positions"))
     said = {topic: len(records) for topic, records in kafka.topics.items()}

@@ -7,10 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from linepool.rating.comparison import Comparison, Evaluation, canonical_json
+from linepool.rating.comparison import Comparison, Evaluation
 from linepool.rating.evaluate import Reply, evaluate
 from linepool.rating.lines import ServiceUsage, UsageError, UsageLine
 from linepool.rating.tariff import Component, OneTime, Per, Recurring, Tariff, TaxBasis, Tier, UsagePrice
+from shared.canonical import canonical_json
 
 LIBRARY, TOWN = UUID(int=1), UUID(int=2)
 
