@@ -66,7 +66,7 @@ async def tend_once(runtime: Runtime, about_held: Concerns, about_boxes: Concern
     except TRANSIENT:
         raise
     except Exception as error:  # noqa: BLE001 # whatever is wrong with held messages must not keep boxes shut
-        if about_boxes.is_news("held messages", type(error).__name__):
+        if about_held.is_news("held messages", type(error).__name__):
             runtime.metrics.alarm("held_not_judged", error=type(error).__name__)
     await close_boxes(runtime, about_boxes)
 
@@ -94,7 +94,7 @@ async def close_boxes(runtime: Runtime, concerns: Concerns | None = None) -> int
             log.info("box stays shut", purchase=str(purchase_id), why=shut)
             if shut == END_UNKNOWN:
                 runtime.metrics.alarm(END_UNKNOWN, purchase=purchase_id)
-    concerns.keep_only([*closing, "held messages"])
+    concerns.keep_only(closing)
     return opened
 
 

@@ -3,6 +3,7 @@ import os
 import time
 from concurrent.futures import Executor
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -243,7 +244,7 @@ async def test_a_job_that_is_woken_without_end_still_pauses(bidding: Running, ka
                 await asyncio.sleep(0.05)
     finally:
         job.cancel()
-    pauses = [later - earlier for earlier, later in zip(rounds, rounds[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(rounds)]
     assert min(pauses) >= LEAST_PAUSE_S * 0.95
 
 
@@ -257,7 +258,7 @@ async def test_held_messages_are_locked_after_their_boxes(
             async with other.transaction():
                 await other.execute("SELECT FROM boxes FOR UPDATE")
                 judging = asyncio.create_task(judge_held_messages(bidding.runtime))
-                while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                while not await other.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):  # noqa: ASYNC110 # a lock tells nobody
                     await asyncio.sleep(0.05)
                 # An error here is a held message that was locked already.
                 await other.execute("SELECT FROM held_messages FOR UPDATE NOWAIT")
