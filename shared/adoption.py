@@ -116,24 +116,26 @@ async def adopt(
     )
     new = [one for one in found if one.event_id not in {row["event_id"] for row in known}]
     async with connection.transaction():
-        for one in new:
-            await connection.execute(
-                "INSERT INTO adopted (event_id, decision_id, type, stream, subject, sequence, decided_at, body) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-                one.event_id,
-                one.decision_id,
-                one.type,
-                one.stream,
-                one.subject,
-                one.sequence,
-                one.decided_at,
-                one.body,
-            )
-            await connection.execute(
-                "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, ''::bytea) "
-                "ON CONFLICT (stream, subject) DO UPDATE SET version = greatest(subjects.version, excluded.version)",
-                topic or one.stream,
-                "" if topic else one.subject,
-                one.sequence,
-            )
+        await connection.executemany(
+            "INSERT INTO adopted (event_id, decision_id, type, stream, subject, sequence, decided_at, body) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            [
+                (
+                    one.event_id,
+                    one.decision_id,
+                    one.type,
+                    one.stream,
+                    one.subject,
+                    one.sequence,
+                    one.decided_at,
+                    one.body,
+                )
+                for one in new
+            ],
+        )
+        await connection.executemany(
+            "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, ''::bytea) "
+            "ON CONFLICT (stream, subject) DO UPDATE SET version = greatest(subjects.version, excluded.version)",
+            [(topic or one.stream, "" if topic else one.subject, one.sequence) for one in new],
+        )
     return new

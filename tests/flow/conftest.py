@@ -1,7 +1,7 @@
 """The whole flow: five services, a real Postgres, a real mail server, and Kafka in memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +15,7 @@ from tests.flow.system import PartitionedKafka, Parts, System, five_services
 
 
 @pytest.fixture(scope="session")
-def worker() -> Iterator[ProcessPoolExecutor]:
+def worker() -> Iterator[Executor]:
     with worker_process() as started:
         yield started
 
@@ -35,7 +35,7 @@ def kafka() -> PartitionedKafka:
 
 
 @pytest.fixture
-def parts(database: str, kafka: PartitionedKafka, mail: LocalMail, worker: ProcessPoolExecutor) -> Parts:
+def parts(database: str, kafka: PartitionedKafka, mail: LocalMail, worker: Executor) -> Parts:
     """What a system is made of, for a test that starts more than one."""
     return Parts(database, kafka, mail, worker)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -227,7 +227,7 @@ def settings_of(name: str, dsn: str, mail: LocalMail, **other: Any) -> Any:
 
 @asynccontextmanager
 async def started(
-    name: str, settings: Any, kafka: PartitionedKafka, worker: ProcessPoolExecutor
+    name: str, settings: Any, kafka: PartitionedKafka, worker: Executor
 ) -> AsyncIterator[FlowService]:
     """Start one service; what it has said and forgotten it adopts first, as on the real broker."""
     service: Service = import_module(f"services.{name}.app").build(settings)
@@ -270,7 +270,7 @@ class Parts:
     dsn: str
     kafka: PartitionedKafka
     mail: LocalMail
-    worker: ProcessPoolExecutor
+    worker: Executor
 
 
 @asynccontextmanager
