@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import median, quantiles
 from time import perf_counter
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,6 +20,7 @@ from bench.measuring import connection, producer
 from deploy.local.services import Services
 from deploy.local.stack import Stack
 from linepool.client.authorities import Officer, Operator, open_officer, open_operator
+from linepool.client.orders import Outcome
 from linepool.client.people import People, coordinator, open_people
 from shared.messages.aggregation import (
     BillingPreferences,
@@ -31,6 +33,7 @@ from shared.messages.aggregation import (
 )
 from shared.messages.rfp import RequestIssued, ServiceNeed
 
+M = TypeVar("M")
 PROVIDERS = 200
 PURCHASES = 50
 ROUND_TRIPS = 200
@@ -127,7 +130,7 @@ async def _up_to_the_gate(people: People, providers: list[str]) -> tuple[UUID, U
     preferences = BillingPreferences(format="pdf", frequency="monthly", payment_days=30, medium="email")
     await people.set_billing_preferences(by, purchase, buyer_id=buyer, preferences=preferences)
     closed = await people.close_group(by, purchase)
-    snapshot = (await people.outcome(closed)).one(GroupAggregated).snapshot
+    snapshot = _only(await people.outcome(closed), GroupAggregated).snapshot
     await people.describe_need(
         by,
         purchase,
@@ -139,8 +142,15 @@ async def _up_to_the_gate(people: People, providers: list[str]) -> tuple[UUID, U
         contract_months=12,
     )
     await people.set_provider_list(by, purchase, provider_ids=providers)
-    (await people.outcome(await people.issue_request(by, purchase))).one(RequestIssued)
+    _only(await people.outcome(await people.issue_request(by, purchase)), RequestIssued)
     return purchase, person, snapshot
+
+
+def _only(outcome: Outcome, kind: type[M]) -> M:
+    found = [one for one in outcome.events if isinstance(one, kind)]
+    if len(found) != 1:
+        raise RuntimeError(f"no {kind.__name__}, but {outcome}")
+    return found[0]
 
 
 async def _qualify(
