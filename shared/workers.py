@@ -74,7 +74,8 @@ async def retry_parked(wiring: Wiring, broker: KafkaBroker) -> bool:
         due = await parked.due(connection)
     for message in due:
         stream = wiring.stream_of(message.consumer)
-        if stream is None:
+        # Before its subscriber has started, a handler cannot be called.
+        if stream is None or not stream.subscriber.running:
             continue
         await _again(broker, stream.subscriber, message, as_batch=stream.kind == "batches")
         went = went or not await runtime.pool.fetchval("SELECT true FROM parked WHERE id = $1", message.id)
