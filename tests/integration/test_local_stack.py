@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import time
@@ -364,3 +365,19 @@ def test_a_service_that_never_gets_ready_is_named_with_its_log(stack: Stack) -> 
 def test_ports_are_outside_the_range_of_outgoing_connections() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert free_port() < lowest
+
+
+def test_a_new_broker_whose_port_was_taken_meanwhile_begins_with_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = LocalKafka(tmp_path / "kafka")
+    taken = broker._settings.controller_port
+    monkeypatch.setattr("deploy.local.kafka.is_free", lambda _port: True)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", taken))
+        other.listen()
+        try:
+            broker.start()
+            assert broker._settings.controller_port != taken
+        finally:
+            broker.stop()
