@@ -16,7 +16,7 @@ import structlog
 from shared.adoption import RELAY
 from shared.crash import crash
 from shared.outbox import decode_headers
-from shared.postgres import TRANSIENT, connect
+from shared.postgres import connect
 from shared.runtime import Runtime
 
 BATCH = 8_000
@@ -67,8 +67,6 @@ class Relay:
         while True:
             try:
                 await self._own()
-            except TRANSIENT as error:
-                structlog.get_logger().warning("relay begins again", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 # the producer may fail in any way; the rows are safe
                 structlog.get_logger().warning("relay begins again", error=type(error).__name__)
             await asyncio.sleep(0.5)

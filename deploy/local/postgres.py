@@ -34,8 +34,6 @@ SETTINGS = {
     "log_min_error_statement": "panic",
 }
 
-_SETTINGS = SETTINGS
-
 
 @dataclass(frozen=True)
 class _Settings:
