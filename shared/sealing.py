@@ -25,6 +25,16 @@ def password_info(purchase_id: UUID, person_id: UUID) -> str:
     return f"linepool password {purchase_id} {person_id}"
 
 
+def offer_info(purchase_id: UUID, request_version: int, provider_id: str, revision: int) -> str:
+    """Return the `info` of the box around an offer: it opens for this purchase, version, provider and revision only."""
+    return f"linepool offer {purchase_id} {request_version} {provider_id} {revision}"
+
+
+def box_key_purpose(purchase_id: UUID, request_version: int) -> str:
+    """Return what the opener's key for the replies to this version of the request is derived for."""
+    return f"box {purchase_id} {request_version}"
+
+
 def derive(secret: bytes, purpose: str, length: int) -> bytes:
     """Return `length` bytes that follow from the secret and the purpose (HKDF-SHA256), and tell nothing about either."""
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"linepool {purpose}".encode()).derive(

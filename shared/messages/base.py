@@ -160,6 +160,9 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 Number = Annotated[int, Field(ge=1, strict=True)]
 
 
+Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+
+
 class Part(BaseModel):
     """A value inside a message: frozen, and strict about unknown fields where the message around it is."""
 
@@ -174,6 +177,10 @@ class Document(Part):
     size: Count
     """In bytes."""
     parts: Number
+
+
+DOCUMENT_BYTES = 10 * 1024 * 1024
+"""A document that people or providers send has at most so many bytes."""
 
 
 class DocumentPart(AboutPurchase):

@@ -8,8 +8,11 @@ from pydantic import Field
 from shared.messages.base import (
     AboutPurchase,
     Amount,
+    Base64,
     Command,
+    Count,
     Digest,
+    Document,
     DocumentPart,
     Message,
     Number,
@@ -31,6 +34,9 @@ RejectionReason = Literal[
     "cancelled",
     "id_reused",
     "revision_used",
+    "not_sealed",
+    "no_such_reply",
+    "too_many",
     "not_selected",
     "terms_not_due",
 ]
@@ -84,8 +90,11 @@ class BidBoxReady(BiddingEvent):
     """Replies to this version of the request can be taken."""
 
     request_version: Number
-    seal: Literal["none"]
+    seal: Literal["none", "hpke"]
     public_key: str | None = None
+    """Base64 of the X25519 key to seal to, with `hpke`."""
+    key_signature: str | None = None
+    """Base64 of the opener's Ed25519 signature: nobody between it and the provider can put another key in its place."""
 
 
 class OpenedReply(MessagePart):
@@ -95,8 +104,18 @@ class OpenedReply(MessagePart):
     provider_id: ProviderId
     revision: Number
     appended_at: Time
-    standing: Literal["evaluated", "replaced", "invalid"]
+    standing: Literal["evaluated", "replaced", "withdrawn", "invalid"]
     reason: str | None = None
+
+
+class Acknowledgement(MessagePart):
+    """A provider said that it had read a version of the request, and when."""
+
+    provider_id: ProviderId
+    request_version: Number
+    content_sha256: Digest
+    """Of what it read."""
+    acknowledged_at: Time
 
 
 class RepliesOpened(BiddingEvent):
@@ -107,6 +126,26 @@ class RepliesOpened(BiddingEvent):
     """Every reply that was not replaced; of the replaced ones the newest, where there are thousands."""
     declined: tuple[ProviderId, ...]
     """Providers that declined and have no reply in the box."""
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    """Each provider's first acknowledgement of each version."""
+
+
+class QuestionReceived(BiddingEvent):
+    """A provider that was shown the request asked something; who it was is told to nobody."""
+
+    question_id: UUID
+    request_version: Number
+    question: str
+
+
+class AccessRequestReceived(BiddingEvent):
+    """Somebody asks to be shown a request. Distribution decides, whoever it is."""
+
+    request_id: UUID
+    provider_id: ProviderId
+    request_version: Number
+    message_id: str
+    """The `ce_id` that the provider gave."""
 
 
 class RankedReply(MessagePart):
@@ -163,7 +202,15 @@ class TermsPresented(BiddingEvent):
     title: str
     text: str
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes."""
+    """SHA-256 of the text's UTF-8 bytes, or of the document's."""
+    document: Document | None = None
+    """The terms themselves where they are a document; its parts stand on `bidding.comparisons`."""
+
+
+class TermsDocumentPart(DocumentPart):
+    """A part of terms that were presented as a document."""
+
+    stream: ClassVar[str] = "bidding.comparisons"
 
 
 class TermsAccepted(BiddingEvent):
@@ -212,6 +259,17 @@ class Notice(AboutPurchase):
     stream: ClassVar[str] = "notices."
 
 
+class ChainLink(MessagePart):
+    """Where an answer stands in the chain of all answers to one provider. Who has them all can recompute each head."""
+
+    number: Number
+    """1 for the first answer that the provider ever got."""
+    head: Digest
+    """SHA-256 over the head before it and the canonical JSON of this answer without `chain`. See `linepool.receipts`."""
+    signature: Base64
+    """Bidding's Ed25519 signature of provider, number and head."""
+
+
 class ReceiptIssued(Notice):
     """The provider's message was taken. A reply counts by its receipt, not by Kafka's acknowledgement."""
 
@@ -224,6 +282,8 @@ class ReceiptIssued(Notice):
     """Kafka's append time: in time means before the deadline by this clock."""
     reply_id: UUID | None = None
     """Set on receipts of replies."""
+    chain: ChainLink | None = None
+    """None only on receipts from before there were chains."""
 
 
 class MessageRejected(Message):
@@ -238,11 +298,42 @@ class MessageRejected(Message):
     appended_at: Time
     reason: RejectionReason
     detail: str
+    chain: ChainLink | None = None
+    """None only on rejections from before there were chains."""
 
     @property
     def subject(self) -> str:
         """The purchase's id, or `none` where the message named none."""
         return str(self.purchase_id) if self.purchase_id else "none"
+
+
+class CheckpointPublished(Notice):
+    """On a fixed schedule, to every provider on the list alike: the signed root of a tree over all their chains.
+
+    The tree is blinded with salts and always of one size, so it tells nothing about anybody, not even how many there are.
+    """
+
+    number: Number
+    made_at: Time
+    size: Number
+    """How many leaves the tree has."""
+    root: Digest
+    signature: Base64
+    """Bidding's Ed25519 signature of purchase, number, time, size and root."""
+
+
+class InclusionProved(Notice):
+    """After opening, to each provider its own: how its chain, as far as it went then, stands under a checkpoint's root."""
+
+    checkpoint: Number
+    chain_number: Count
+    """How many answers the chain held then; 0 where the provider had none yet."""
+    chain_head: Digest
+    salt: Digest
+    leaf: Count
+    """The leaf's place, counted from 0."""
+    path: tuple[Digest, ...]
+    """The hashes beside the way up to the root, from below (RFC 9162)."""
 
 
 class ReplyDisqualified(Notice):

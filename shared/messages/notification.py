@@ -6,6 +6,7 @@ from uuid import UUID
 from shared.messages.aggregation import Identifier
 from shared.messages.base import AboutPurchase, Digest, Number, Part
 from shared.messages.bidding import Notice
+from shared.messages.distribution import AccessRefusalReason
 
 
 class NotificationEvent(AboutPurchase):
@@ -38,6 +39,16 @@ class AwardedBuyer(Part):
     buyer_id: UUID
     legal_name: str
     identifiers: tuple[Identifier, ...]
+
+
+class AccessRefusalNotified(Notice):
+    """To a provider that asked for access to a request and was shown nothing."""
+
+    message_id: str
+    """The `ce_id` that the provider gave."""
+    request_version: Number
+    reason: AccessRefusalReason
+    detail: str
 
 
 class AwardNotified(Notice):

@@ -1,6 +1,7 @@
 """What providers say, on their own topic `replies.<provider id>`. The topic says who, never the payload."""
 
 from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
@@ -8,8 +9,10 @@ from shared.messages.aggregation import TaxBasis
 from shared.messages.base import (
     AboutPurchase,
     Amount,
+    Base64,
     Currency,
     Digest,
+    Document,
     Name,
     Part,
     Price,
@@ -96,12 +99,32 @@ class Offer(Part):
 
 
 class ReplySubmitted(ProviderMessage):
-    """A reply to a version of the request. A higher revision replaces the lower ones."""
+    """A reply to a version of the request. A higher revision replaces the lower ones.
+
+    With `hpke` the offer is sealed to the key of the invitation, and nobody can read it before the box is closed.
+    """
 
     request_version: SmallNumber
     revision: SmallNumber
-    seal: Literal["none"]
-    offer: Offer
+    seal: Literal["none", "hpke"]
+    offer: Offer | None = None
+    sealed_offer: Annotated[Base64, Field(min_length=64)] | None = None
+    """Base64 of the HPKE box (RFC 9180, base mode) around the offer's JSON; spaces may fill it up. See `shared.sealing`."""
+
+    @model_validator(mode="after")
+    def _open_or_sealed(self) -> Self:
+        if (self.offer is not None) != (self.seal == "none") or (self.sealed_offer is not None) != (
+            self.seal == "hpke"
+        ):
+            raise ValueError("needs an offer with seal 'none', or a sealed offer with seal 'hpke'")
+        return self
+
+
+class ReplyWithdrawn(ProviderMessage):
+    """The provider takes back the reply that stands, and says which by its receipt; a higher revision may follow."""
+
+    request_version: SmallNumber
+    reply_id: UUID
 
 
 class InvitationDeclined(ProviderMessage):
@@ -111,11 +134,44 @@ class InvitationDeclined(ProviderMessage):
     reason: Text
 
 
+class InvitationAcknowledged(ProviderMessage):
+    """The provider has read the invitation; the hash says exactly what it read."""
+
+    request_version: SmallNumber
+    content_sha256: Digest
+
+
+class AccessRequested(ProviderMessage):
+    """The provider was offered access to a request, and asks to be shown it."""
+
+    request_version: SmallNumber
+
+
+class QuestionAsked(ProviderMessage):
+    """A question about the request. The answer goes to everyone who was shown it; who asked is not told."""
+
+    request_version: SmallNumber
+    question: Text
+
+
+class TermsPartSent(ProviderMessage):
+    """A part of terms that are too long for one message; all parts come before the terms are proposed."""
+
+    award: SmallNumber
+    document: Document
+    part: SmallNumber
+    data: Base64
+    """Base64 of at most 384 KiB."""
+
+
 class TermsProposed(ProviderMessage):
     """The selected provider's terms and conditions."""
 
     award: SmallNumber
     title: Name
     text: Annotated[str, StringConstraints(min_length=1, max_length=200_000, pattern=r"^[^\x00]+$")]
+    """The terms, or what introduces them where they are a document."""
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes, as the provider computed it."""
+    """SHA-256 of the text's UTF-8 bytes, or of the document's, as the provider computed it."""
+    document: Document | None = None
+    """Terms that are too long for one message; their parts were sent before."""

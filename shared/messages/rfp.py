@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from shared.messages.aggregation import TaxBasis
 from shared.messages.base import (
     AboutPurchase,
+    Base64,
     Command,
     Currency,
     Digest,
@@ -26,8 +27,8 @@ from shared.messages.base import (
     Unit,
 )
 
-Mode = Literal["transmit"]
-"""How the request is presented: the invitation is the whole request."""
+Mode = Literal["transmit", "grant"]
+"""How the request is presented: the invitation is the whole request, or offers access to it."""
 BuyersShown = Literal["named", "pseudonymous"]
 Categories = Annotated[tuple[ServiceCode, ...], Field(min_length=1, max_length=20)]
 Regions = Annotated[tuple[Name, ...], Field(min_length=1, max_length=50)]
@@ -74,6 +75,15 @@ class SetProviderList(RfpCommand):
     rule: ProviderRule | None = None
 
 
+class AttachDocument(RfpCommand):
+    """Add a part of a document to the draft; it is attached once all its parts are there and have its hash."""
+
+    document: Document
+    part: Number
+    data: Base64
+    """Base64 of at most 384 KiB."""
+
+
 class IssueRequest(RfpCommand):
     """Freeze the request and its list; it leaves only once the group is qualified."""
 
@@ -82,6 +92,15 @@ class CancelRequest(RfpCommand):
     """Call the purchase off; everyone who was shown anything is told."""
 
     reason: Text
+
+
+class AnswerQuestion(RfpCommand):
+    """Answer a provider's question; everyone who was shown the request is told at the same time."""
+
+    question_id: UUID
+    answer: Text
+    restated: Text | None = None
+    """The question in other words, where the asker's own would tell who asked."""
 
 
 class RecordVerification(Command):
@@ -140,6 +159,12 @@ class ReinstateProvider(RegistrationCommand):
     """Lift a suspension."""
 
 
+class RemoveProvider(RegistrationCommand):
+    """Strike a provider off the register; refused while a purchase that lists it is open."""
+
+    reason: Text
+
+
 class RfpEvent(AboutPurchase):
     """A fact of the rfp service about a purchase."""
 
@@ -168,6 +193,12 @@ class ProviderSuspended(ProviderEvent):
 
 class ProviderReinstated(ProviderEvent):
     """A provider's suspension is lifted."""
+
+
+class ProviderRemoved(ProviderEvent):
+    """A provider is no longer known."""
+
+    reason: str
 
 
 class ProviderOrderRefused(ProviderEvent):
@@ -224,6 +255,21 @@ class RequestIssued(RfpEvent):
     buyers_shown: BuyersShown
     currency: Currency
     tax_basis: TaxBasis
+
+
+class DocumentAttached(RfpEvent):
+    """A document belongs to the draft; it is issued with the request."""
+
+    document: Document
+
+
+class QuestionAnswered(RfpEvent):
+    """The coordinator answered a question; distribution tells everyone who was shown the request."""
+
+    question_id: UUID
+    request_version: Number
+    question: str
+    answer: str
 
 
 class BuyerVerified(RfpEvent):
@@ -298,6 +344,14 @@ class SetProviderListRefused(RfpRefusal):
 
 class IssueRequestRefused(RfpRefusal):
     """`IssueRequest` was not obeyed."""
+
+
+class AttachDocumentRefused(RfpRefusal):
+    """`AttachDocument` was not obeyed."""
+
+
+class AnswerQuestionRefused(RfpRefusal):
+    """`AnswerQuestion` was not obeyed."""
 
 
 class CancelRequestRefused(RfpRefusal):
