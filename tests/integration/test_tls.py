@@ -91,6 +91,7 @@ async def test_a_provider_with_a_certificate_reads_and_writes_its_own_and_sees_n
     stack: Stack, by_certificate: Connection
 ) -> None:
     own = {f"{stack.prefix}{kind}.{ONE}" for kind in ("invitations", "replies", "notices")}
+    assert await is_let_in(by_certificate)
     assert visible(by_certificate) == own
     producer = AIOKafkaProducer(**by_certificate.arguments(), acks="all", enable_idempotence=True)
     await producer.start()

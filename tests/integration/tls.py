@@ -60,6 +60,7 @@ def named(
 @contextmanager
 def server_with(pair: Pair, folder: Path) -> Iterator[int]:
     """Run a TLS server on loopback that shows a certificate and says nothing more; yield its port."""
+    folder.mkdir()
     pair.write(folder / "server.pem", folder / "server.key.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "server.pem", folder / "server.key.pem")
