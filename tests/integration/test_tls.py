@@ -80,6 +80,7 @@ async def is_let_in(connection: Connection) -> bool:
     consumer = AIOKafkaConsumer(**connection.arguments(), request_timeout_ms=5_000)
     try:
         await consumer.start()
+        await consumer.topics()
     except KafkaConnectionError:
         return False
     finally:
