@@ -188,6 +188,15 @@ async def test_a_certificate_that_is_not_exactly_a_providers_is_nobodys(
     assert not await is_let_in(with_pair(stack, pair, tmp_path))
 
 
+async def test_the_brokers_authority_makes_no_providers(
+    stack: Stack, password: Login, tmp_path: Path
+) -> None:
+    brokers = Authority.read(stack.ca_file, stack.ca_file.with_name("brokers-ca.key.pem"))
+    pair = brokers.issue_for_provider(ONE, stack.prefix)
+    assert password.username.endswith(ONE)
+    assert not await is_let_in(with_pair(stack, pair, tmp_path))
+
+
 def test_an_id_that_was_never_added_sees_nothing_with_its_certificate(stack: Stack, tmp_path: Path) -> None:
     pair = stack.kafka.providers_authority.issue_for_provider("neveraddedxx", stack.prefix)
     assert visible(with_pair(stack, pair, tmp_path)) == set()
