@@ -3,18 +3,25 @@
 from pathlib import Path
 
 from services.bidding import handlers
+from services.bidding.adopting import take_over_what_was_said
+from services.bidding.checkpoints import tend_checkpoints
 from services.bidding.comparing import compare_replies
 from services.bidding.jobs import tend_boxes
+from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import Settings
 from shared.service import Service, serve
 
 
 def build(settings: Settings | None = None) -> Service:
     """Return the wired service; nothing connects before it is run."""
-    return serve(
+    settings = settings or Settings()
+    service = serve(
         "bidding",
-        settings or Settings(),
+        settings,
         handlers.streams,
         migrations=Path(__file__).parent / "migrations",
-        jobs=[tend_boxes, compare_replies],
+        jobs=[tend_boxes, compare_replies, tend_checkpoints],
+        on_adopted=[take_over_what_was_said],
     )
+    service.broker.context.set_global("receipt_key", receipt_key(settings))
+    return service

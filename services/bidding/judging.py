@@ -12,6 +12,7 @@ from services.bidding import intake, reading
 from services.bidding.concerns import Concerns
 from services.bidding.domain.box import Place, is_passed
 from services.bidding.domain.intake import Arrival, Sender
+from services.bidding.receipt_key import receipt_key
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store
 from services.bidding.store.held import HeldMessage
@@ -106,7 +107,7 @@ async def _judge_together(runtime: Runtime, arrivals: Sequence[Arrival], final: 
     answered = 0
     with suppress(_NothingToSayError):
         async with runtime.decide("held") as (tx, publish):
-            answered = await intake.judge_held(tx, publish, arrivals, final=final)
+            answered = await intake.judge_held(tx, publish, arrivals, receipt_key(runtime), final=final)
             if not answered:
                 raise _NothingToSayError
     return answered

@@ -12,7 +12,7 @@ from shared.envelope import Actor
 from shared.messages.aggregation import GroupAggregated, LineUsage, Period, ServiceUsage, UsageLinesReported
 from shared.messages.bidding import AcceptTerms, RejectTerms, SelectReply
 from shared.messages.providers import InvitationDeclined, Offer, ReplySubmitted, TermsProposed
-from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued, ServiceNeed
+from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued, ServiceNeed
 from shared.usage_digest import usage_digest
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
@@ -128,6 +128,15 @@ class Purchase:
             buyers_shown="named",
             currency="EUR",
             tax_basis="net",
+        )
+
+    @property
+    def qualified(self) -> GroupQualified:
+        return GroupQualified(
+            purchase_id=self.purchase_id,
+            number=1,
+            snapshot="a" * 64,
+            valid_until=self.deadline + timedelta(days=30),
         )
 
     @property
