@@ -100,7 +100,7 @@ def check_log(history: History) -> Verdict:
 def _chains(history: History, service: str, rows: tuple[Row, ...]) -> Iterator[str]:
     heads: dict[tuple[str, str], bytes] = defaultdict(bytes)
     broken: set[tuple[str, str]] = set()
-    for row in sorted(rows, key=lambda row: int(row["id"])):
+    for row in sorted(rows, key=lambda row: int(row["sequence"])):
         subject = (str(row["stream"]), str(row["subject"]))
         heads[subject] = sha256(heads[subject] + _entry(row)).digest()
         if heads[subject] != bytes(row["chain"]) and subject not in broken:
