@@ -20,6 +20,7 @@ from linepool import operating
 from linepool.audit.verify import connection_of, verify
 from linepool.checker.collect import NothingVisibleError, Place, collect
 from linepool.checker.judge import check
+from linepool.client.connection import Connection
 from linepool.demo import desk, run, state, up
 from linepool.demo.scenario import DEFAULT_PROVIDERS, Asked, Scenario, ScenarioError, scenario
 from linepool.demo.telling import ClaimError, Teller, story_console
@@ -266,7 +267,8 @@ def verify_logs(
     with one_sentence():
         if dsn is None:
             running = state.load()
-            dsns, kafka = {name: running.dsns.get(name, "") for name in names}, running.admin
+            dsns = {name: running.dsns.get(name, "") for name in names}
+            kafka: Connection | None = running.admin
         else:
             dsns, kafka = dict.fromkeys(names, dsn), connection_of(os.environ)
         report = asyncio.run(verify(dsns, kafka, purchase_id=purchase))

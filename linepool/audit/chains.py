@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 from uuid import UUID
 
 from linepool.audit.evidence import TOPICS, End, Logged, Said, Topic
+from shared.chain import LogEntry
 
 Kind = Literal["edited", "deleted", "inserted", "reordered", "truncated", "forked"]
 
@@ -96,29 +97,25 @@ class Book:
     def _rows_and_events(
         self, rows: Sequence[Logged], broken: set[int]
     ) -> Iterator[tuple[int, tuple[Kind, str]]]:
-        taken = {event.entry.sequence for event in self.events}
         forked = False
         for row in rows:
             version, event = row.entry.sequence, self.elsewhere.get(row.entry.event_id)
-            if event is None:
-                if self._need_not_be_there(version):
-                    self.not_compared += 1
-                elif version in taken:
-                    yield version, ("edited", "another event has this version")
-                else:
-                    yield version, ("inserted", "it was never said")
-            elif (event.stream, event.subject) != (row.stream, row.subject):
-                yield version, ("edited", f"it was said of {event.subject} on {event.stream}")
-            elif event.entry.sequence != version:
-                yield version, ("reordered", f"it was said as version {event.entry.sequence}")
-            elif event.entry != row.entry:
-                yield version, ("edited", f"{_differing(row, event)} not as on {event.place}")
-            elif event.head is not None and event.head != row.head:
+            if difference := self._without_event(version) if event is None else _difference(row, event):
+                yield version, difference
+            elif event is not None and event.head is not None and event.head != row.head:
                 if version in broken:
                     yield version, ("edited", f"its head is not as on {event.place}")
                 elif not forked:
                     forked = True
                     yield version, ("forked", f"from here on the heads are not as on {event.place}")
+
+    def _without_event(self, version: int) -> tuple[Kind, str] | None:
+        if self._need_not_be_there(version):
+            self.not_compared += 1
+            return None
+        if any(event.entry.sequence == version for event in self.events):
+            return "edited", "another event has this version"
+        return "inserted", "it was never said"
 
     def _need_not_be_there(self, version: int) -> bool:
         if self.topic is None:
@@ -164,10 +161,12 @@ class Book:
         self.findings.append(Finding(self.service, kind, event.place, detail))
 
 
-def _differing(row: Logged, event: Said) -> str:
+def _difference(row: Logged, event: Said) -> tuple[Kind, str] | None:
+    if (event.stream, event.subject) != (row.stream, row.subject):
+        return "edited", f"it was said of {event.subject} on {event.stream}"
+    if event.entry.sequence != row.entry.sequence:
+        return "reordered", f"it was said as version {event.entry.sequence}"
     names = [
-        name
-        for name in row.entry.__dataclass_fields__
-        if getattr(row.entry, name) != getattr(event.entry, name)
+        one.name for one in fields(LogEntry) if getattr(row.entry, one.name) != getattr(event.entry, one.name)
     ]
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+    return ("edited", f"not as on {event.place}: {', '.join(names)}") if names else None

@@ -170,9 +170,9 @@ def _unsent(outbox: Sequence[asyncpg.Record], streams: Sequence[str]) -> Iterabl
                 yield event
 
 
-def _entry(row: Mapping[str, Any]) -> LogEntry:
+def _entry(row: Any) -> LogEntry:
     return LogEntry(**{name: row[name] for name in LogEntry.__dataclass_fields__})
 
 
-def _adopted_entry(row: Mapping[str, Any]) -> LogEntry:
-    return _entry({**row, "body_sha256": sha256(row["body"]).digest()})
+def _adopted_entry(row: Any) -> LogEntry:
+    return _entry({**dict(row), "body_sha256": sha256(row["body"]).digest()})
