@@ -113,6 +113,22 @@ GUARDS = (
         "::test_the_same_decision_has_the_same_id_also_when_inbox_and_log_are_gone",
     ),
     Guard(
+        "log not chained",
+        "shared/outbox.py",
+        'head = entry.head_after(subject["chain"])',
+        'head = entry.head_after(b"")',
+        "tests/service/delivery/test_delivery_log.py"
+        "::test_a_restored_log_is_as_it_was_in_whatever_order_and_new_facts_go_on_from_its_head",
+    ),
+    Guard(
+        "adopted entry chained anew",
+        "shared/outbox.py",
+        "await self._log(message, adopted.entry, adopted.chain)",
+        'await self._log(message, adopted.entry, adopted.entry.head_after(subject["chain"]))',
+        "tests/service/delivery/test_delivery_log.py"
+        "::test_a_restored_log_is_as_it_was_in_whatever_order_and_new_facts_go_on_from_its_head",
+    ),
+    Guard(
         "position not written",
         "shared/delivery.py",
         '            await inbox.move_position(tx, stream.consumer, [record])\n            crash("before_commit")',

@@ -470,6 +470,25 @@ def a_log_entry_is_removed(world: World) -> None:
     world.tables["rfp"]["log"] = [row for row in rows if str(row["event_id"]) != issued.id]
 
 
+@plants("I8", "has another head than the log of rfp")
+def an_event_carries_another_head(world: World) -> None:
+    record = world.find("request-issued")
+    headers = [(name, b"0" * 64 if name == "ce_loghead" else value) for name, value in record.headers]
+    world.records[world.records.index(record)] = replace(record, headers=tuple(headers))
+
+
+@plants("I8", "is not what the log of rfp says")
+def an_event_names_another_person(world: World) -> None:
+    record = world.find("request-issued")
+    headers = (*record.headers, ("ce_actorid", str(uuid4()).encode()))
+    world.records[world.records.index(record)] = replace(record, headers=headers)
+
+
+@plants("I8", "is not on aggregation.credentials")
+def an_entry_of_a_compacted_topic_was_never_said(world: World) -> None:
+    world.records.remove(world.find("credential-assigned"))
+
+
 @plants("I8", "entries are missing")
 def the_last_log_entry_is_removed(world: World) -> None:
     last = world.tables["rfp"]["log"].pop()

@@ -5,7 +5,7 @@ A `World` can be changed before it is looked at: that is how violations are plan
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -14,15 +14,15 @@ from uuid import UUID, uuid5
 
 from argon2 import PasswordHasher
 
-from linepool.checker.history import READERS, SERVICES, History, Mail, Record, readers_of
+from linepool.checker.history import READERS, SERVICES, History, Mail, Record, as_time, readers_of
 from linepool.receipts.chain import Head, beginning, follow
 from linepool.receipts.checkpoint import Tree, grow
+from shared.chain import LogEntry
 from shared.documents import manifest_of, split
 from shared.envelope import Envelope
 from shared.messages import aggregation, bidding, distribution, notification, rfp
 from shared.messages.base import Message
 from shared.messages.providers import Offer, ReplySubmitted
-from shared.outbox import log_entry
 
 BEGIN = datetime(2026, 5, 1, 8, tzinfo=UTC)
 NAMES = UUID("9c1f0f52-0000-4000-8000-000000000000")
@@ -141,12 +141,10 @@ class World:
         record = self.append(
             topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode()
         )
-        if not to and log:
-            self.log(service, record)
-        return record
+        return self.log(service, record) if not to and log else record
 
-    def log(self, service: str, record: Record) -> None:
-        """Write the log's entry, chained to the one before."""
+    def log(self, service: str, record: Record) -> Record:
+        """Write the log's entry, chained to the one before, and its head onto the record; return that."""
         rows = self.tables[service]["log"]
         chain = next(
             (
@@ -156,26 +154,24 @@ class World:
             ),
             b"",
         )
-        body = sha256(record.value or b"").digest()
-        version = record.sequence or 0
-        entry = log_entry(
-            version, UUID(record.id), record.header("ce_type"), named("cause"), None, self.now, body
+        entry = LogEntry(
+            sequence=record.sequence or 0,
+            event_id=UUID(record.id),
+            type=record.header("ce_type"),
+            cause_id=named("cause"),
+            actor_id=None,
+            decided_at=as_time(record.header("ce_time")),
+            body_sha256=sha256(record.value or b"").digest(),
         )
+        head = entry.head_after(chain)
         rows.append(
-            {
-                "id": len(rows) + 1,
-                "stream": record.topic,
-                "subject": record.subject,
-                "sequence": version,
-                "event_id": UUID(record.id),
-                "type": record.header("ce_type"),
-                "cause_id": named("cause"),
-                "actor_id": None,
-                "decided_at": self.now,
-                "body_sha256": body,
-                "chain": sha256(chain + entry).digest(),
-            }
+            {"stream": record.topic, "subject": record.subject, "chain": head}
+            | {name: getattr(entry, name) for name in entry.__dataclass_fields__}
         )
+        headers = [one for one in record.headers if one[0] != "ce_loghead"]
+        said = replace(record, headers=(*headers, ("ce_loghead", head.hex().encode())))
+        self.records[self.records.index(record)] = said
+        return said
 
     def submit(self, provider: str, value: bytes, id_: str) -> Record:
         """Let a provider write to its topic."""
