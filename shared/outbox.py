@@ -31,6 +31,8 @@ class Outgoing:
     message: Message
     cause: UUID
     provider_id: str
+    again: bool = False
+    """Asked for again: it is sent also where it stands on the topic already."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ class Publisher:
         """
         said = [(self._derive(one.cause, one.message, one.provider_id), one) for one in outgoing]
         # What was said before a restore stands on the topic already.
-        new = [(event_id, one) for event_id, one in said if self.adoptions.event(event_id) is None]
+        new = [
+            (event_id, one) for event_id, one in said if one.again or self.adoptions.event(event_id) is None
+        ]
         if new:
             await self._add([event_id for event_id, _ in new], [one for _, one in new])
 

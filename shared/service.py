@@ -53,6 +53,8 @@ class Service:
     migrations: Path
     timers: Timers = field(default_factory=Timers)
     jobs: Sequence[Job] = ()
+    on_adopted: Sequence[Job] = ()
+    """What is put right by what was adopted, before anything is handled."""
     wiring: Wiring = field(init=False)
     broker: KafkaBroker = field(init=False)
     watchdog: Watchdog = field(init=False)
@@ -108,6 +110,8 @@ class Service:
         async def lifespan() -> AsyncIterator[None]:
             async with self.open() as runtime, self._reading(runtime):
                 await adopt_forgotten(runtime)
+                for put_right in self.on_adopted:
+                    await put_right(runtime)
                 runtime.progress.react = end_process
                 # FastStream would serve health checks for ever without a broker; this fails instead.
                 await self.broker.connect()
@@ -187,9 +191,10 @@ def serve(
     migrations: Path,
     timers: Timers | None = None,
     jobs: Sequence[Job] = (),
+    on_adopted: Sequence[Job] = (),
 ) -> Service:
     """Wire a service; `.app()` is what a server runs."""
-    return Service(name, settings, streams, migrations, timers or Timers(), jobs)
+    return Service(name, settings, streams, migrations, timers or Timers(), jobs, on_adopted)
 
 
 class Program(Protocol):

@@ -16,7 +16,7 @@ from faststream import AckPolicy, StreamMessage
 from faststream.kafka import KafkaBroker, KafkaRouter
 
 from shared.bodies import decode
-from shared.delivery import Batched, Delivery, Publish, Tx
+from shared.delivery import Delivery
 from shared.messages import Message, registry
 from shared.messages.base import Role
 from shared.positions import SeekToPositions
@@ -49,7 +49,7 @@ class Subscription:
         return handler
 
     def handle_batch(self, handler: Handler) -> Handler:
-        """Let this function take batches of raw records."""
+        """Let this function take batches of raw records: `batch: Batched`, beside what every handler may ask for."""
         self.handlers["batch"] = handler
         return handler
 
@@ -105,7 +105,7 @@ class Streams:
                     decoder=_leave_raw,
                     **rules,
                 )
-                subscriber(_take_batch(subscription.handlers["batch"]))
+                subscriber(subscription.handlers["batch"])
             else:
                 subscriber = router.subscriber(subscription.topic, decoder=decode, **rules)
                 for type_, handler in subscription.handlers.items():
@@ -174,10 +174,3 @@ async def _pass_over() -> None:
 
 async def _leave_raw(_message: StreamMessage[Any], _original: object) -> None:
     return None
-
-
-def _take_batch(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def take_batch(batch: Batched, tx: Tx, publish: Publish) -> None:
-        await handler(batch, tx, publish)
-
-    return take_batch

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from services.bidding import handlers, intake
+from services.bidding.adopting import take_over_what_was_said
+from services.bidding.checkpoints import tend_checkpoints
 from services.bidding.comparing import compare_replies
 from services.bidding.jobs import tend_boxes
 from services.bidding.settings import Settings
@@ -17,7 +19,8 @@ def build(settings: Settings | None = None) -> Service:
         settings,
         handlers.streams,
         migrations=Path(__file__).parent / "migrations",
-        jobs=[tend_boxes, compare_replies],
+        jobs=[tend_boxes, compare_replies, tend_checkpoints],
+        on_adopted=[take_over_what_was_said],
     )
     service.broker.context.set_global("rules", intake.Rules.of(settings))
     return service

@@ -9,8 +9,9 @@ from services.bidding.domain import award as orders
 from services.bidding.domain import box as boxes
 from services.bidding.store import awards as award_store
 from services.bidding.store import boxes as box_store
+from services.bidding.store import checkpoints as checkpoint_store
 from services.bidding.store import usage as usage_store
-from shared.delivery import CurrentActor, Publish, Tx
+from shared.delivery import Batched, CurrentActor, Publish, Tx
 from shared.messages.aggregation import GroupAggregated, UsageLinesReported
 from shared.messages.bidding import (
     AcceptTerms,
@@ -20,9 +21,8 @@ from shared.messages.bidding import (
     TermsAccepted,
     TermsRejected,
 )
-from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued
+from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued
 from shared.outcomes import NotYet, Refusal
-from shared.record import Batch
 from shared.streams import Streams
 
 Rules = Annotated[intake.Rules, Context("rules")]
@@ -36,7 +36,7 @@ replies = streams.batches("replies.")
 
 
 @replies.handle_batch
-async def take_replies(batch: Batch, tx: Tx, publish: Publish, rules: Rules) -> None:
+async def take_replies(batch: Batched, tx: Tx, publish: Publish, rules: Rules) -> None:
     """Answer each message of a provider: a receipt or a rejection, the same again where it came before."""
     records = sorted((*batch.fresh, *batch.repeated), key=lambda one: (one.topic, one.partition, one.offset))
     await intake.take(tx, publish, [reading.read(record) for record in records], rules)
@@ -53,6 +53,13 @@ async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish, rules: Rul
         await publish(
             BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
         )
+
+
+@rfp_events.handle
+async def begin_checkpoints(event: GroupQualified, tx: Tx, publish: Publish) -> None:
+    """From now on providers may be told that there is this purchase, and checkpoints tell them."""
+    await box_store.lock_box(tx, event.purchase_id)
+    await checkpoint_store.begin(tx, event.purchase_id, publish.now)
 
 
 @rfp_events.handle

@@ -1,15 +1,20 @@
-"""Taking what providers said: load what matters, judge, save, answer. A batch of any size takes ten statements."""
+"""Taking what providers said: load what matters, judge, save, answer. A batch of any size takes as many statements as one."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.bidding.adopting import answered_before
+from services.bidding.domain import chain
 from services.bidding.domain.box import Seal
 from services.bidding.domain.intake import REUSED, Answered, Arrival, Desk, Judgement, Revision, Sender, judge
+from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import Settings
 from services.bidding.store import boxes as box_store
+from services.bidding.store import chains as chain_store
 from services.bidding.store import held as held_store
 from services.bidding.store import intake as store
 from shared.envelope import derived_id
@@ -33,11 +38,13 @@ class Rules:
     seal: Seal
     """How replies to requests that are issued from now on must be sealed."""
     secret: bytes = field(repr=False)
+    key: Ed25519PrivateKey = field(repr=False)
+    """What answers are signed with."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Rules":
         """Take what matters here from the settings."""
-        return cls(settings.seal, settings.secret.get_secret_value())
+        return cls(settings.seal, settings.secret.get_secret_value(), receipt_key(settings))
 
     def question_id(self, message: UUID) -> UUID:
         """Return a question's id: derived from the secret too, so that nobody can try out whose question it is."""
@@ -56,8 +63,10 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
     # Held before answered: in between a message may go from the one to the other, never back.
     held = await store.held(tx, ids, senders)
     known = await store.answered(tx, ids)
-    new, notices = _sort_out(arrivals, held.sha256_by_id, known)
+    new, reused, repeated = _sort_out(arrivals, held.sha256_by_id, known)
+    reused, repeated_reuse = await _sort_out_reused(tx, reused)
     revisions, newest = await store.revisions(tx, _revisions_of(new), _withdrawing(new))
+    before = answered_before(publish.adoptions, [*new, *reused])
     desk = Desk(
         boxes,
         held.senders,
@@ -67,11 +76,16 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
         seal=rules.seal,
         awards=await store.standing_awards(tx, list(boxes)) if terms_among else {},
         presented_before=_presented_before(publish, new),
+        answered_before=before,
     )
-    judgements = judge(new, desk)
-    answers = await _save(tx, judgements)
-    notices += [Outgoing(one.notice(), one.id, one.provider_id) for one in answers]
-    await publish.many(notices)
+    judgements = [*judge(new, desk), *(Judgement(one, REUSED) for one in reused)]
+    answers = await _save(tx, judgements, before)
+    await publish.many(
+        [
+            *_notices([*repeated, *repeated_reuse], rules.key, again=True),
+            *_notices(answers, rules.key, again=False),
+        ]
+    )
     await _pass_on(publish, judgements, rules)
     await _present_terms(publish, judgements)
 
@@ -91,6 +105,7 @@ async def judge_held(
     still_held = await held_store.lock_held(tx, [one.id for one in arrivals])
     arrivals = [one for one in arrivals if one.id in still_held]
     revisions, newest = await store.revisions(tx, _revisions_of(arrivals), _withdrawing(arrivals))
+    before = answered_before(publish.adoptions, arrivals)
     desk = Desk(
         boxes,
         replies=revisions,
@@ -99,11 +114,12 @@ async def judge_held(
         seal=rules.seal,
         awards=await store.standing_awards(tx, list(boxes)),
         presented_before=_presented_before(publish, arrivals),
+        answered_before=before,
     )
     judgements = [one for one in judge(arrivals, desk, final=final) if one.answer is not None]
     await held_store.release(tx, [one.arrival.id for one in judgements])
-    answers = await _save(tx, judgements)
-    await publish.many([Outgoing(one.notice(), one.id, one.provider_id) for one in answers])
+    answers = await _save(tx, judgements, before)
+    await publish.many(_notices(answers, rules.key, again=False))
     await _pass_on(publish, judgements, rules)
     await _present_terms(publish, judgements)
     return len(answers)
@@ -117,15 +133,21 @@ def _presented_before(publish: Publisher, arrivals: Sequence[Arrival]) -> set[UU
     }
 
 
+def _notices(answers: Iterable[Answered], key: Ed25519PrivateKey, *, again: bool) -> list[Outgoing]:
+    return [Outgoing(chain.signed_notice(one, key), one.id, one.provider_id, again=again) for one in answers]
+
+
 def _sort_out(
     arrivals: Sequence[Arrival], held: dict[UUID, str], known: dict[UUID, Answered]
-) -> tuple[list[Arrival], list[Outgoing]]:
-    """Return the messages to judge, and the notices of those that came before.
+) -> tuple[list[Arrival], list[Arrival], list[Answered]]:
+    """Return the messages to judge, those that use another's id, and the answers of those that came before.
 
-    The same bytes again get the same notice again; what is held, or comes twice in this batch, gets it once.
+    The same bytes again get the same notice again; what is held, or comes twice in this batch, gets it once. Other bytes under
+    a used id are a message of their own, whose id derives from both.
     """
     new: dict[UUID, Arrival] = {}
-    again: dict[UUID, Outgoing] = {}
+    reused: dict[UUID, Arrival] = {}
+    again: dict[UUID, Answered] = {}
     for arrival in arrivals:
         before = known.get(arrival.id)
         first = new.get(arrival.id)
@@ -133,11 +155,21 @@ def _sort_out(
         if sha256 is None:
             new[arrival.id] = arrival
         elif sha256 != arrival.sha256:
-            cause = derived_id("reused", arrival.id, arrival.sha256)
-            again[cause] = Outgoing(Answered.of(arrival, REUSED).notice(), cause, arrival.provider_id)
+            id_ = derived_id("reused", arrival.id, arrival.sha256)
+            reused.setdefault(id_, replace(arrival, id=id_))
         elif before is not None:
-            again[arrival.id] = Outgoing(before.notice(), arrival.id, arrival.provider_id)
-    return list(new.values()), list(again.values())
+            again[arrival.id] = before
+    return list(new.values()), list(reused.values()), list(again.values())
+
+
+async def _sort_out_reused(
+    tx: asyncpg.Connection, reused: list[Arrival]
+) -> tuple[list[Arrival], list[Answered]]:
+    """Return those that were not rejected yet, and the rejections of the others."""
+    if not reused:
+        return [], []
+    known = await store.answered(tx, {one.id for one in reused})
+    return [one for one in reused if one.id not in known], list(known.values())
 
 
 def _revisions_of(arrivals: Sequence[Arrival]) -> list[Revision]:
@@ -161,8 +193,14 @@ async def _asked(tx: asyncpg.Connection, arrivals: Sequence[Arrival]) -> dict[Se
     return await store.questions_asked(tx, senders) if senders else {}
 
 
-async def _save(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> list[Answered]:
-    answers = [Answered.of(one.arrival, one.answer) for one in judgements if one.answer is not None]
+async def _save(
+    tx: asyncpg.Connection, judgements: Sequence[Judgement], before: dict[UUID, Answered]
+) -> list[Answered]:
+    answers = [
+        before.get(one.arrival.id) or Answered.of(one.arrival, one.answer)
+        for one in judgements
+        if one.answer is not None
+    ]
     held = [
         replace(one.arrival, body=b"") if one.without_content else one.arrival
         for one in judgements
@@ -178,19 +216,29 @@ async def _save(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> list
         for one in judgements
         if one.adds == "decline" and one.arrival.purchase_id is not None
     ]
+    if held:
+        # Before the chains: whoever releases held messages has them locked when it comes to the chains.
+        await held_store.hold(tx, held)
     if answers:
+        answers = await _link(tx, answers)
         await store.add_answers(tx, answers)
     if replies:
         await store.add_replies(tx, replies)
     if declines:
         await store.add_declines(tx, declines)
     await _save_the_rest(tx, judgements)
-    if held:
-        await held_store.hold(tx, held)
     for one in judgements:
         if one.adds == "terms" and isinstance(one.arrival.word, TermsProposed):
             await store.add_terms(tx, one.arrival.id, one.arrival.word)
     return answers
+
+
+async def _link(tx: asyncpg.Connection, answers: Sequence[Answered]) -> list[Answered]:
+    """Give each answer its place in its provider's chain."""
+    heads = await chain_store.lock_chains(tx, {one.provider_id for one in answers})
+    linked, ends = chain.link(answers, heads)
+    await chain_store.move_chains(tx, ends)
+    return linked
 
 
 async def _save_the_rest(tx: asyncpg.Connection, judgements: Sequence[Judgement]) -> None:

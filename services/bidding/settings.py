@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     """How far the brokers' clocks may be from the database's: so long a box stays shut after its deadline."""
     job_pause_s: Annotated[float, Field(gt=0)] = 1.0
     """How often boxes are looked at when nothing wakes the service."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 3600.0
+    """How far apart checkpoints over all receipts are, from the group's qualification until the box is closed."""
     seal: Literal["none", "hpke"] = "hpke"
     """How replies to requests that are issued from now on must be sealed."""
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
+from linepool.receipts.chain import Head
 from services.bidding.domain.box import Box, Request, Seal, is_in_time
 from shared.messages.bidding import MessageRejected, ReceiptIssued, RejectionReason
 from shared.messages.providers import (
@@ -93,6 +94,8 @@ class Answered:
     sha256: str
     appended_at: datetime
     answer: Answer
+    head: Head | None = None
+    """Its place in the provider's chain; None before it has one, and on answers from before there were chains."""
 
     @classmethod
     def of(cls, arrival: Arrival, answer: Answer) -> "Answered":
@@ -109,7 +112,7 @@ class Answered:
         )
 
     def notice(self) -> ReceiptIssued | MessageRejected:
-        """Return what the provider is told."""
+        """Return what the provider is told, still without its place in the chain."""
         if isinstance(self.answer, Rejection):
             return MessageRejected(
                 purchase_id=self.purchase_id,
@@ -174,6 +177,8 @@ class Desk:
     awards: Mapping[UUID, StandingAward] = field(default_factory=dict)
     presented_before: Container[UUID] = frozenset()
     """Terms that lay before the group already, before the database was restored."""
+    answered_before: Mapping[UUID, Answered] = field(default_factory=dict)
+    """Messages that were answered before the database was restored."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ def judge(
     rejected, with the same words whether the purchase does not exist or the sender is not on its list.
     """
     judged = _Judging(desk)
-    return [judged.one(arrival, final) for arrival in arrivals]
+    return [judged.as_before(arrival, final) for arrival in arrivals]
 
 
 class _Judging:
@@ -232,6 +237,20 @@ class _Judging:
         self.newest = dict(desk.newest)
         self.asked = dict(desk.asked)
         self.terms: set[UUID] = set()
+
+    def as_before(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
+        """Judge, but for what was answered before a restore: that answer stands, whatever is known by now."""
+        before = self.desk.answered_before.get(arrival.id)
+        if before is None:
+            return self.one(arrival, final)
+        if isinstance(before.answer, Rejection):
+            return Judgement(arrival, before.answer)
+        judgement = self.one(arrival, final)
+        if judgement.answer is None:
+            return judgement
+        return Judgement(
+            arrival, before.answer, judgement.adds if isinstance(judgement.answer, Receipt) else None
+        )
 
     def one(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
         word = arrival.word

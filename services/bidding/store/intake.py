@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from linepool.receipts.chain import Head
 from services.bidding.domain.intake import (
     Answer,
     Answered,
@@ -65,8 +66,9 @@ async def answered(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Answered
             if row["outcome"] == "received"
             else Rejection(row["reason"], row["detail"])
         )
+        head = None if row["chain_number"] is None else Head(row["chain_number"], row["chain_head"])
         fields = ("id", "provider_id", "purchase_id", "type", "message_id", "sha256", "appended_at")
-        found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer)
+        found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer, head=head)
     return found
 
 
@@ -158,6 +160,8 @@ async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
             "reply_id",
             "reason",
             "detail",
+            "chain_number",
+            "chain_head",
         ],
         records=[
             (
@@ -169,6 +173,8 @@ async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
                 one.sha256,
                 one.appended_at,
                 *_columns_of(one.answer),
+                one.head and one.head.number,
+                one.head and one.head.hash,
             )
             for one in answers
         ],

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from services.bidding.checkpoints import prove_checkpoints, publish_checkpoints
 from services.bidding.comparing import compare_opened_boxes, worker_process
 from services.bidding.jobs import close_boxes
 from services.bidding.judging import judge_held_messages
@@ -21,5 +22,11 @@ def worker() -> Iterator[Executor]:
 @pytest.fixture
 def desk(bidding: Running, worker: Executor) -> Running:
     """The service with all that its jobs do, one step of each in every round."""
-    bidding.steps += [judge_held_messages, close_boxes, partial(compare_opened_boxes, worker=worker)]
+    bidding.steps += [
+        judge_held_messages,
+        close_boxes,
+        partial(compare_opened_boxes, worker=worker),
+        publish_checkpoints,
+        prove_checkpoints,
+    ]
     return bidding

@@ -209,10 +209,12 @@ def test_an_offer_is_rated_with_its_first_tier_below_all_others() -> None:
 
 def test_facts_about_one_box_are_taken_in_any_of_their_orders_without_changing_its_stage_back() -> None:
     stages = set()
-    for order in permutations([issue, pass_deadline]):
+    for order in permutations(["issue", "deadline"]):
         box = Box(PURCHASE.purchase_id)
         for step in order:
-            fact = PURCHASE.request if step is issue else PURCHASE.deadline_passed
-            box = step(box, fact, CAUSE) or box  # type: ignore[arg-type] # each step has its own fact
+            if step == "issue":
+                box = issue(box, PURCHASE.request, CAUSE, "none") or box
+            else:
+                box = pass_deadline(box, PURCHASE.deadline_passed, CAUSE) or box
         stages.add(box.stage)
     assert stages == {"closing"}

@@ -227,4 +227,5 @@ def test_a_notice_is_made_of_what_is_kept() -> None:
         "sha256": arrival.sha256,
         "appended_at": PURCHASE.in_time.isoformat().replace("+00:00", "Z"),
         "reply_id": str(arrival.id),
+        "chain": None,
     }
