@@ -338,6 +338,8 @@ def expected_of(purchase: Purchase) -> dict[str, int]:
         "PresentedDocumentPart": invited,
         "ReceiptIssued": invited + 1,
         "RepliesOpened": 1,
+        "CheckpointPublished": invited,
+        "InclusionProved": invited,
         "RepliesCompared": 1,
         "ComparisonPart": 1,
         "ProviderSelected": 1,

@@ -19,6 +19,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import TestKafkaBroker
 
 from deploy.local.mail import LocalMail
+from services.bidding.checkpoints import prove_checkpoints, publish_checkpoints
 from services.bidding.comparing import compare_opened_boxes
 from services.bidding.jobs import close_boxes, judge_held_messages
 from services.bidding.opener.opening import Opener
@@ -29,7 +30,7 @@ from shared.envelope import Actor, read_headers
 from shared.messages import Message, registry
 from shared.messages.providers import ProviderMessage
 from shared.outbox import decode_headers
-from shared.readback import own_streams
+from shared.readback import PROVIDER_FACING, own_streams
 from shared.relay import Relay, Sent
 from shared.runtime import Runtime
 from shared.sealing import INITIAL_PASSWORDS, private_key, public_key_b64
@@ -236,6 +237,8 @@ async def started(
     async with service.open() as runtime, TestKafkaBroker(service.broker):
         runtime.end_offsets = kafka.end_offsets
         await _adopt(runtime, kafka)
+        for put_right in service.on_adopted:
+            await put_right(runtime)
         one = FlowService(service, runtime, kafka, Relay(runtime, kafka.sender))
         if name == "bidding":
             one.steps += [
@@ -245,6 +248,7 @@ async def started(
                 judge_opened_boxes,
                 partial(compare_opened_boxes, worker=worker),
             ]
+            one.steps += [publish_checkpoints, prove_checkpoints]
         if name == "notification":
             one.steps.append(partial(_send_mails, settings=settings))
         kafka.services.append(one)
@@ -272,7 +276,17 @@ async def _adopt(runtime: Runtime, kafka: PartitionedKafka) -> None:
             for number in range(PARTITIONS):
                 behind = kafka.logs[stream, number][known.get((stream, number), 0) :]
                 await adoption.adopt(connection, stream, [(list(one.headers), one.value) for one in behind])
+        source = ("ce_source", f"/linepool/{runtime.service}".encode())
+        for topic in _facing(runtime.service, kafka):
+            behind = kafka.logs[topic, 0][known.get((topic, 0), 0) :]
+            own = [(list(one.headers), one.value) for one in behind if source in one.headers]
+            await adoption.adopt(connection, topic, own, topic=topic)
         runtime.adoptions = await adoption.load(connection)
+
+
+def _facing(service: str, kafka: PartitionedKafka) -> list[str]:
+    facing = PROVIDER_FACING.get(service)
+    return sorted(topic for topic in kafka.topics if facing and topic.startswith(facing))
 
 
 @dataclass(frozen=True)

@@ -291,7 +291,8 @@ def differing(found: Tables, expected: Tables) -> dict[str, tuple[list[str], lis
 OF_DELIVERY = ("inbox", "positions", "adopted", "log", "subjects", "sequences", "clock_skew", "migrations")
 """What a service knows of its own messages. Adopted log entries are chained anew, in the order in which they are found."""
 MEASURED = ["closing_ends", "closed_at", "number", "told_at", "queued_at", "next_try_at", "tries"]
-"""Where topics ended and when a mail was queued: looked up anew, and no decision."""
+MEASURED += ["checkpoints_from", "proved_at", "adopted"]
+"""Where topics ended, when boxes closed, when a mail was queued or a checkpoint proved: looked up anew, and no decision."""
 
 
 async def decided(system: System) -> Tables:

@@ -54,7 +54,8 @@ class Schedule:
 
     def is_due(self, now: datetime, every: timedelta) -> bool:
         """Whether one is due: they are at equal distances from the beginning, and those missed meanwhile are one."""
-        last_at = self.last_at or self.begun_at
+        # After a restore the last one may be older than the beginning.
+        last_at = max(self.last_at or self.begun_at, self.begun_at)
         return (
             self.last_number < LAST_SCHEDULED
             and (now - self.begun_at) // every > (last_at - self.begun_at) // every

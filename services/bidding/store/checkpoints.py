@@ -93,7 +93,8 @@ async def to_prove(connection: asyncpg.Pool, limit: int) -> list[tuple[UUID, int
     rows = await connection.fetch(
         """
         SELECT purchase_id, number FROM published_checkpoints JOIN boxes USING (purchase_id)
-        WHERE proved_at IS NULL AND published_checkpoints.provider_ids IS NOT NULL AND (opened_at IS NOT NULL OR cancelled_by IS NOT NULL)
+        WHERE proved_at IS NULL AND published_checkpoints.provider_ids IS NOT NULL
+            AND (opened_at IS NOT NULL OR cancelled_by IS NOT NULL)
         ORDER BY purchase_id, number LIMIT $1
         """,
         limit,

@@ -21,7 +21,7 @@ from shared.messages.providers import (
     ReplyWithdrawn,
     TermsProposed,
 )
-from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued, ServiceNeed
+from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued, ServiceNeed
 from shared.sealing import offer_info, seal_for
 from shared.usage_digest import usage_digest
 
@@ -138,6 +138,15 @@ class Purchase:
             buyers_shown="named",
             currency="EUR",
             tax_basis="net",
+        )
+
+    @property
+    def qualified(self) -> GroupQualified:
+        return GroupQualified(
+            purchase_id=self.purchase_id,
+            number=1,
+            snapshot="a" * 64,
+            valid_until=self.deadline + timedelta(days=30),
         )
 
     @property

@@ -201,6 +201,57 @@ def a_receipt_names_another_time(world: World) -> None:
     world.replace(world.find("receipt-issued"), body={"appended_at": "2026-05-01T07:00:00Z"})
 
 
+@plants("I2", "does not lead to its head")
+def a_receipt_is_edited(world: World) -> None:
+    world.replace(world.find("receipt-issued"), body={"reply_id": str(uuid4())})
+
+
+@plants("I2", "and stands behind answer 0")
+def the_first_receipt_of_a_chain_is_gone(world: World) -> None:
+    world.records.remove(world.find("receipt-issued", f"notices.{FIRST}"))
+
+
+@plants("I2", "ends at 2 in its table, and at 1 on its topic")
+def the_last_receipt_of_a_chain_is_gone(world: World) -> None:
+    world.records.remove(world.find("inclusion-proved", f"notices.{FIRST}"))
+    world.records.remove(next(one for one in world.records if one.body.get("chain", {}).get("number") == 2))
+
+
+@plants("I2", "is answer 1 of its chain, and stands behind answer 1")
+def a_chain_is_forked(world: World) -> None:
+    world.heads.clear()
+    late = world.submit(SECOND, b"{}", "forked")
+    world.receipt(late, None)
+
+
+@plants("I2", "is in no chain, and answers before it are")
+def a_receipt_is_in_no_chain(world: World) -> None:
+    receipts = [one for one in world.records if one.type == "receipt-issued" and one.provider == FIRST]
+    world.replace(receipts[-1], body={"chain": None})
+
+
+@plants("I2", "says another checkpoint 2 than")
+def a_checkpoint_differs_between_providers(world: World) -> None:
+    checkpoints = [one for one in world.records if one.type == "checkpoint-published"]
+    world.replace(checkpoints[-1], body={"made_at": "2026-05-04T08:00:00Z"})
+
+
+@plants("I2", "does not lead to the root of checkpoint 1")
+def a_proof_has_another_salt(world: World) -> None:
+    world.replace(world.find("inclusion-proved"), body={"salt": "0" * 64})
+
+
+@plants("I2", "is about a chain that is not that of its provider")
+def a_proof_is_of_another_provider(world: World) -> None:
+    first, second = (world.find("inclusion-proved", f"notices.{one}") for one in (FIRST, SECOND))
+    world.replace(first, value=second.value)
+
+
+@plants("I2", "which its provider was never told")
+def a_checkpoint_is_proved_that_was_never_said(world: World) -> None:
+    world.records.remove(world.find("checkpoint-published", f"notices.{SECOND}"))
+
+
 @plants("I3", "evaluates 2 replies")
 def two_replies_of_one_provider_are_evaluated(world: World) -> None:
     opened = world.find("replies-opened")

@@ -15,6 +15,8 @@ from uuid import UUID, uuid5
 from argon2 import PasswordHasher
 
 from linepool.checker.history import READERS, SERVICES, History, Mail, Record, readers_of
+from linepool.receipts.chain import Head, beginning, follow
+from linepool.receipts.checkpoint import Tree, grow
 from shared.documents import manifest_of, split
 from shared.envelope import Envelope
 from shared.messages import aggregation, bidding, distribution, notification, rfp
@@ -98,6 +100,8 @@ class World:
     mails: list[Mail] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
     now: datetime = BEGIN
+    heads: dict[str, Head] = field(default_factory=dict)
+    trees: list[tuple[int, Tree]] = field(default_factory=list)
 
     def append(
         self, topic: str, value: bytes | None, headers: list[tuple[str, bytes]], key: bytes | None = None
@@ -188,7 +192,53 @@ class World:
             appended_at=submitted.appended_at,
             reply_id=reply_id,
         )
-        return self.say("bidding", message, to=submitted.provider, id_=id_)
+        return self.answer(submitted.provider, message, id_=id_)
+
+    def answer(
+        self,
+        provider: str,
+        message: bidding.ReceiptIssued | bidding.MessageRejected,
+        *,
+        id_: UUID | None = None,
+    ) -> Record:
+        """Let bidding answer a provider, as the next of its chain."""
+        head = follow(self.heads.get(provider) or beginning(provider), message.model_dump(mode="json"))
+        self.heads[provider] = head
+        chain = bidding.ChainLink(number=head.number, head=head.hash.hex(), signature="")
+        return self.say("bidding", message.model_copy(update={"chain": chain}), to=provider, id_=id_)
+
+    def checkpoint(self, number: int) -> None:
+        """Let bidding publish a checkpoint over the chains of both listed providers."""
+        heads = {provider: self.heads.get(provider) or beginning(provider) for provider in (FIRST, SECOND)}
+        tree = grow(bytes(32), PURCHASE, number, heads)
+        self.trees.append((number, tree))
+        made_at = self.now
+        for provider in heads:
+            said = bidding.CheckpointPublished(
+                purchase_id=PURCHASE,
+                number=number,
+                made_at=made_at,
+                size=1024,
+                root=tree.root.hex(),
+                signature="",
+            )
+            self.say("bidding", said, to=provider)
+
+    def prove(self) -> None:
+        """Let bidding prove all checkpoints."""
+        for number, tree in self.trees:
+            for provider in (FIRST, SECOND):
+                proof = tree.proof(provider)
+                proved = bidding.InclusionProved(
+                    purchase_id=PURCHASE,
+                    checkpoint=number,
+                    chain_number=proof.head.number,
+                    chain_head=proof.head.hash.hex(),
+                    salt=proof.salt.hex(),
+                    leaf=proof.place,
+                    path=tuple(one.hex() for one in proof.beside),
+                )
+                self.say("bidding", proved, to=provider)
 
     def find(self, type_: str, topic: str = "") -> Record:
         """Return the first record of a type."""
@@ -400,6 +450,7 @@ def _distribute(world: World) -> None:
 
 
 def _bid(world: World) -> None:
+    world.checkpoint(1)
     for provider, revision, offered in ((FIRST, 1, TIERED), (FIRST, 2, CHEAP), (SECOND, 1, TIERED)):
         reply = ReplySubmitted(
             purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=offered
@@ -407,8 +458,8 @@ def _bid(world: World) -> None:
         submitted = world.submit(provider, reply.to_bytes(), f"{provider}-{revision}")
         world.receipt(submitted, named(f"reply/{provider}/{revision}"))
     broken = world.submit(STRANGER, b"\xff not json", "x-1")
-    world.say(
-        "bidding",
+    world.answer(
+        STRANGER,
         bidding.MessageRejected(
             purchase_id=None,
             message_id="x-1",
@@ -417,7 +468,6 @@ def _bid(world: World) -> None:
             reason="unreadable",
             detail="The message is not JSON.",
         ),
-        to=STRANGER,
     )
 
 
@@ -442,6 +492,12 @@ def _compare(world: World) -> None:
         "bidding",
         bidding.RepliesOpened(purchase_id=PURCHASE, request_version=1, replies=replies, declined=()),
     )
+    world.checkpoint(2)
+    world.prove()
+    world.tables["bidding"]["chains"] = [
+        {"provider_id": provider, "number": head.number, "head": head.hash}
+        for provider, head in world.heads.items()
+    ]
     comparison = b'{"replies":[]}'
     document = manifest_of("comparison.json", comparison)
     for number, data in split(document, comparison):
