@@ -145,7 +145,7 @@ def canvas(service: str) -> str:
 def access_page() -> str:
     """Return docs/access.md: who may read and write which topic, and how long it is kept."""
     pid = "aaaaaaaaaaaa"
-    everyone = [*model.principals(), model.provider(pid)]
+    everyone = [*model.kafka_users(), model.provider(pid)]
     rows = []
     for topic in (*model.topics(), *model.provider_topics(pid)):
         writers = [one for one in everyone if _covers(one.write, topic.name)]

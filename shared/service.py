@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import structlog
@@ -27,7 +27,7 @@ from shared.readback import adopt_forgotten
 from shared.relay import Relay
 from shared.restores import Progress, end_process
 from shared.runtime import Job, Runtime
-from shared.settings import ServiceSettings
+from shared.settings import ProcessSettings, ServiceSettings
 from shared.streams import Streams, make_broker
 from shared.telemetry import Metrics, set_up_logging
 from shared.timers import Timers
@@ -198,8 +198,23 @@ def serve(
     return Service(name, settings, streams, migrations, timers or Timers(), jobs, on_adopted)
 
 
-def main(build: Callable[[], Service]) -> None:
-    """Run a service until it is told to stop; exit 1 with one sentence when it cannot start."""
+class Program(Protocol):
+    """What can be run as a process of its own: a service, or one that has nothing to do with Kafka."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+
+    @property
+    def settings(self) -> ProcessSettings:
+        """Where it listens."""
+
+    def app(self) -> Any:
+        """Return the ASGI application."""
+
+
+def main(build: Callable[[], Program]) -> None:
+    """Run a process until it is told to stop; exit 1 with one sentence when it cannot start."""
     try:
         service = build()
     except ValidationError as error:
@@ -226,7 +241,7 @@ def main(build: Callable[[], Service]) -> None:
 class _Checked:
     """The application, which says in one sentence why it could not start."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Program) -> None:
         self.app = service.app()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -28,7 +28,7 @@ from deploy.access.model import (
     AclRule,
     Topic,
     acls_of,
-    principals,
+    kafka_users,
     provider,
     provider_acls,
     provider_topics,
@@ -69,7 +69,7 @@ def apply_access(
     `passwords` goes by principal of principals.yaml (without the prefix); KeyError names one that is absent.
     Raises KafkaException when Kafka refuses, TimeoutError when what was made does not become visible.
     """
-    everyone = principals()
+    everyone = kafka_users()
     logins = [Login(prefix + principal.name, passwords[principal.name]) for principal in everyone]
     rules = [rule for principal in everyone for rule in acls_of(principal, prefix)]
     _apply(lambda: admin_client(bootstrap, admin_login, ca_file), topics(prefix), logins, rules)

@@ -16,7 +16,8 @@ import yaml
 Operation = Literal["READ", "WRITE"]
 Resource = Literal["TOPIC", "GROUP"]
 Pattern = Literal["LITERAL", "PREFIXED"]
-Kind = Literal["service", "person", "provider"]
+Kind = Literal["service", "person", "process", "provider"]
+"""A `process` has a role at Postgres and no user at Kafka."""
 
 _PROVIDER_ID = re.compile(r"[a-z0-9]{12}")
 _PREFIX = re.compile(r"([a-z0-9-]+\.)?")
@@ -56,11 +57,16 @@ class Principal:
 
     name: str
     kind: Kind
-    write: tuple[str, ...]
-    read: tuple[str, ...]
-    group_prefix: str
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    group_prefix: str | None = None
     role: str | None = None
     schema: str | None = None
+
+    @property
+    def has_kafka_user(self) -> bool:
+        """Tell whether it logs in at Kafka."""
+        return self.kind != "process"
 
 
 @dataclass(frozen=True, order=True)
@@ -91,8 +97,18 @@ def principals() -> tuple[Principal, ...]:
     )
 
 
+def kafka_users() -> tuple[Principal, ...]:
+    """Return those of the principals that log in at Kafka."""
+    return tuple(principal for principal in principals() if principal.has_kafka_user)
+
+
 def services() -> tuple[Principal, ...]:
-    """Return the principals that have a role and a schema at Postgres."""
+    """Return the services, each with a user at Kafka and a role and a schema at Postgres."""
+    return tuple(principal for principal in principals() if principal.kind == "service")
+
+
+def roles() -> tuple[Principal, ...]:
+    """Return those of the principals that have a role and a schema at Postgres."""
     return tuple(principal for principal in principals() if principal.role)
 
 
@@ -116,8 +132,9 @@ def acls_of(principal: Principal, prefix: str = "") -> tuple[AclRule, ...]:
         for operation, names in uses
         for name in names
     ]
-    group = AclRule(username, "GROUP", "PREFIXED", prefix + principal.group_prefix, "READ")
-    return (*rules, group)
+    if principal.group_prefix is not None:
+        rules.append(AclRule(username, "GROUP", "PREFIXED", prefix + principal.group_prefix, "READ"))
+    return tuple(rules)
 
 
 def provider_acls(pid: str, prefix: str = "") -> tuple[AclRule, ...]:
@@ -149,14 +166,15 @@ def _pattern(name: str) -> tuple[Pattern, str]:
 
 
 def _principal(name: str, kind: Kind, entry: Mapping[str, Any]) -> Principal:
-    if not entry["groups"].endswith("."):
+    groups = entry.get("groups")
+    if groups is not None and not groups.endswith("."):
         raise ValueError(f"the group prefix of {name} must end in a dot")
     return Principal(
         name=name,
         kind=kind,
-        write=tuple(entry["write"]),
-        read=tuple(entry["read"]),
-        group_prefix=entry["groups"],
+        write=tuple(entry.get("write", ())),
+        read=tuple(entry.get("read", ())),
+        group_prefix=groups,
         role=entry.get("role"),
         schema=entry.get("schema"),
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deploy.access.apply import add_providers, apply_access
 from deploy.access.login import Login
-from deploy.access.model import check_provider_id, principals, services
+from deploy.access.model import check_provider_id, kafka_users, roles
 from deploy.access.postgres import apply_roles
 from deploy.local.handles import KafkaHandle, PostgresHandle
 from deploy.local.mail import LocalMail
@@ -39,7 +39,7 @@ class Stack:
     """A running stack. Passwords are random and kept in the folder, so that the same folder works again.
 
     `passwords` goes by principal (without the prefix) for Kafka, `role_passwords` by role for Postgres,
-    `secrets` by service (hex, 32 bytes). `source` is `environment`, `containers` or `local`.
+    `secrets` by service or process (hex, 32 bytes). `source` is `environment`, `containers` or `local`.
     """
 
     kafka: KafkaHandle
@@ -152,14 +152,16 @@ def start_stack(folder: Path | None = None, environment: Mapping[str, str] = os.
 
 def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
     remembered = folder / "passwords.json"
-    if not remembered.exists():
-        chosen = {
-            "passwords": {principal.name: secrets.token_hex(16) for principal in principals()},
-            "role_passwords": {service.role: secrets.token_hex(16) for service in services()},
-            "secrets": {service.name: secrets.token_hex(32) for service in services()},
-        }
-        remembered.touch(mode=0o600)
-        remembered.write_text(json.dumps(chosen))
+    known = json.loads(remembered.read_text()) if remembered.exists() else {}
+    chosen: dict[str, dict[str, str]] = {
+        "passwords": {user.name: secrets.token_hex(16) for user in kafka_users()},
+        "role_passwords": {str(one.role): secrets.token_hex(16) for one in roles()},
+        "secrets": {one.name: secrets.token_hex(32) for one in roles()},
+    }
+    for kind, values in chosen.items():
+        values.update(known.get(kind, {}))
+    remembered.touch(mode=0o600)
+    remembered.write_text(json.dumps(chosen))
     return Stack(
         kafka=found.kafka,
         postgres=found.postgres,
@@ -167,7 +169,9 @@ def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
         folder=folder,
         source=found.source,
         prefix=prefix,
-        **json.loads(remembered.read_text()),
+        passwords=chosen["passwords"],
+        role_passwords=chosen["role_passwords"],
+        secrets=chosen["secrets"],
     )
 
 

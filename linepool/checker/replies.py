@@ -9,7 +9,7 @@ from linepool.checker.chains import broken_chains
 from linepool.checker.history import History, Record, as_time, distinct
 from linepool.checker.report import Verdict, found, not_yet
 
-FATES = frozenset({"evaluated", "replaced", "invalid"})
+FATES = frozenset({"evaluated", "replaced", "withdrawn", "invalid"})
 ANSWERS = ("receipt-issued", "message-rejected")
 PATIENCE = timedelta(seconds=60)
 """A record that is so much older than one of another provider's that was answered should have its answer."""

@@ -23,6 +23,7 @@ from shared.messages.providers import (
     ReplySubmitted,
     TermsProposed,
 )
+from shared.sealing import offer_info, seal_for
 
 Answer = ReceiptIssued | MessageRejected
 
@@ -78,10 +79,28 @@ class Provider:
         message_id: str | None = None,
     ) -> str:
         """Send a reply; return its message id. A higher revision replaces the lower ones."""
+        sealed = self._seal(purchase_id, offer, version=version, revision=revision)
         message = ReplySubmitted(
-            purchase_id=purchase_id, request_version=version, revision=revision, seal="none", offer=offer
+            purchase_id=purchase_id,
+            request_version=version,
+            revision=revision,
+            seal="none" if sealed is None else "hpke",
+            offer=offer if sealed is None else None,
+            sealed_offer=sealed,
         )
         return await self.send(message, message_id=message_id)
+
+    def _seal(self, purchase_id: UUID, offer: Offer, *, version: int, revision: int) -> str | None:
+        """Seal an offer with the key of the invitation; None where none came, or where it asks for no seal."""
+        keys = [
+            one.public_key
+            for one in self.journal.all_of(RequestPresented, purchase_id)
+            if one.request_version == version and one.public_key is not None
+        ]
+        if not keys:
+            return None
+        info = offer_info(purchase_id, version, self.provider_id, revision)
+        return seal_for(keys[0], offer.model_dump_json().encode(), info)
 
     async def revise(self, purchase_id: UUID, offer: Offer, *, revision: int, version: int = 1) -> str:
         """Send another revision of a reply; return its message id."""

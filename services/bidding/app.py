@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from services.bidding import handlers
+from services.bidding import handlers, intake
 from services.bidding.adopting import take_over_what_was_said
 from services.bidding.checkpoints import tend_checkpoints
 from services.bidding.comparing import compare_replies
 from services.bidding.jobs import tend_boxes
-from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import Settings
 from shared.service import Service, serve
 
@@ -23,5 +22,5 @@ def build(settings: Settings | None = None) -> Service:
         jobs=[tend_boxes, compare_replies, tend_checkpoints],
         on_adopted=[take_over_what_was_said],
     )
-    service.broker.context.set_global("receipt_key", receipt_key(settings))
+    service.broker.context.set_global("rules", intake.Rules.of(settings))
     return service

@@ -15,8 +15,9 @@ from linepool.receipts.chain import Head
 from linepool.receipts.checkpoint import LEAVES, checkpoint_statement, grow
 from services.bidding.concerns import Concerns
 from services.bidding.domain.chain import is_closed
-from services.bidding.jobs import LEAST_PAUSE_S, settings_of
+from services.bidding.jobs import LEAST_PAUSE_S
 from services.bidding.receipt_key import receipt_key
+from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import chains as chain_store
 from services.bidding.store import checkpoints as store

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from faststream import Context
 
 from services.bidding import intake, reading
@@ -26,7 +25,7 @@ from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled
 from shared.outcomes import NotYet, Refusal
 from shared.streams import Streams
 
-ReceiptKey = Annotated[Ed25519PrivateKey, Context("receipt_key")]
+Rules = Annotated[intake.Rules, Context("rules")]
 
 streams = Streams("bidding")
 rfp_events = streams.events("rfp.events")
@@ -37,22 +36,23 @@ replies = streams.batches("replies.")
 
 
 @replies.handle_batch
-async def take_replies(batch: Batched, tx: Tx, publish: Publish, key: ReceiptKey) -> None:
+async def take_replies(batch: Batched, tx: Tx, publish: Publish, rules: Rules) -> None:
     """Answer each message of a provider: a receipt or a rejection, the same again where it came before."""
     records = sorted((*batch.fresh, *batch.repeated), key=lambda one: (one.topic, one.partition, one.offset))
-    await intake.take(tx, publish, [reading.read(record) for record in records], key)
+    await intake.take(tx, publish, [reading.read(record) for record in records], rules)
 
 
 @rfp_events.handle
-async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish) -> None:
-    """Replies to this version can be taken from now on."""
-    box = boxes.issue(await box_store.lock_box(tx, event.purchase_id), event, publish.cause)
+async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish, rules: Rules) -> None:
+    """Replies to this version can be taken from now on; where they are sealed, this is said once the box has its key."""
+    box = boxes.issue(await box_store.lock_box(tx, event.purchase_id), event, publish.cause, rules.seal)
     if box is None:
         return
     await box_store.save_box(tx, box)
-    await publish(
-        BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
-    )
+    if rules.seal == "none":
+        await publish(
+            BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
+        )
 
 
 @rfp_events.handle

@@ -6,10 +6,12 @@ from deploy.access.model import (
     AclRule,
     Topic,
     acls_of,
+    kafka_users,
     principals,
     provider,
     provider_acls,
     provider_topics,
+    roles,
     services,
     topics,
 )
@@ -143,7 +145,8 @@ def test_nobody_may_do_more_than_read_and_write() -> None:
 def test_one_role_and_one_schema_per_service() -> None:
     assert {service.name for service in services()} == SERVICES
     assert {(service.role, service.schema) for service in services()} == {(name, name) for name in SERVICES}
-    assert {principal.name for principal in principals()} == SERVICES | PEOPLE
+    assert {principal.name for principal in kafka_users()} == SERVICES | PEOPLE
+    assert {(one.role, one.schema) for one in roles()} == {(name, name) for name in SERVICES | {"opener"}}
 
 
 def test_a_provider_named_like_a_service_is_not_that_service() -> None:

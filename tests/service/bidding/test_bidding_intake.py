@@ -8,7 +8,7 @@ import pytest
 
 from services.bidding import intake, reading
 from services.bidding.judging import judge_held_messages
-from services.bidding.receipt_key import receipt_key
+from services.bidding.settings import settings_of
 from shared.messages.bidding import MessageRejected, ReceiptIssued
 from shared.record import Record
 from tests.memory import MemoryKafka, Running
@@ -232,7 +232,7 @@ async def test_a_batch_of_any_size_takes_the_same_few_statements(desk: Running, 
             connection: asyncpg.Connection = tx
             with connection.query_logger(statements.append):
                 arrivals = [reading.read(record) for record in records]
-                await intake.take(tx, publish, arrivals, receipt_key(desk.runtime))
+                await intake.take(tx, publish, arrivals, intake.Rules.of(settings_of(desk.runtime)))
         counts.append(len(statements))
 
     assert counts[1] == counts[2] <= 8
