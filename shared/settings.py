@@ -21,15 +21,6 @@ class ProcessSettings(BaseSettings):
     migrate: bool = True
     """Apply pending migrations at start; switched off where a job does it beforehand."""
 
-    @field_validator("kafka_ca_file")
-    @classmethod
-    def _ca_file_holds_certificates(cls, file: str | None) -> str | None:
-        try:
-            ssl.create_default_context(cafile=file)
-        except OSError:
-            raise ValueError("must be a file of certificates in PEM") from None
-        return file
-
     @field_validator("secret")
     @classmethod
     def _secret_has_32_bytes(cls, secret: SecretBytes) -> SecretBytes:
@@ -62,3 +53,12 @@ class ServiceSettings(ProcessSettings):
     """After so many tries a parked message is marked stuck, and waits for a person."""
     inbox_days: int = 14
     """Inbox rows older than this are deleted once `positions` have passed them."""
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _ca_file_holds_certificates(cls, file: str | None) -> str | None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:
+            raise ValueError("must be a file of certificates in PEM") from None
+        return file
