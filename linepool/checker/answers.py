@@ -50,12 +50,13 @@ def check_answers(history: History) -> Iterator[str]:
 
 
 def _simultaneous(history: History, purchase: str, question: str, told: dict[str, datetime]) -> Iterator[str]:
-    if not told:
-        return
-    first = min(told.values())
     own = _own_moments(history, purchase)
-    for provider, at in told.items():
-        if at != first and at not in own[provider]:
+    with_others = {provider: at for provider, at in told.items() if at not in own[provider]}
+    if not with_others:
+        return
+    first = min(with_others.values())
+    for provider, at in with_others.items():
+        if at != first:
             yield f"question {question} was answered to {provider} at {at.isoformat()}, to others at {first.isoformat()}"
     barred = {
         str(record.body["provider_id"])
