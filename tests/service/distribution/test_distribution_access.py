@@ -1,12 +1,14 @@
 """Claim 7: a request that is offered is shown to whoever was offered it and asks, if all holds at that moment."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from shared.messages.base import Message
+from shared.documents import join, manifest_of
+from shared.messages.base import DOCUMENT_BYTES, Message
 from shared.messages.distribution import (
     AccessGranted,
     AccessOffered,
@@ -318,3 +320,25 @@ async def test_reading_all_topics_again_grants_and_refuses_nothing_again(
 
     assert await distribution.tables(without=["inbox", "positions"]) == tables
     assert {topic: len(records) for topic, records in kafka.topics.items()} == said
+
+
+async def test_a_document_of_ten_mebibytes_is_presented_whole_and_wrong_or_surplus_parts_are_left_out(
+    distribution: Running, kafka: MemoryKafka
+) -> None:
+    usage = Random(7).randbytes(DOCUMENT_BYTES)  # noqa: S311 # bytes to repeat, no secret
+    purchase = Purchase(mode="grant", listed=(ASKER,), usage=usage)
+    manifest = manifest_of("usage.csv", usage)
+    *parts, last = [one for one in purchase.parts if one.document == manifest]
+    content = [one for one in purchase.parts if one.document != manifest]
+    other = parts[0].model_copy(update={"data": parts[1].data})
+    surplus = last.model_copy(update={"part": last.part + 1})
+    await say(kafka, other, surplus, purchase.request, *content, *parts, purchase.box, purchase.qualified)
+    assert told(kafka, ASKER) == []
+    assert await distribution.pool.fetchval("SELECT waiting_for FROM waiting") == ["usage.csv"]
+    await say(kafka, last)
+    await say(kafka, purchase.asks(ASKER))
+    presented = [
+        one for one in kafka.messages(f"invitations.{ASKER}") if isinstance(one, PresentedDocumentPart)
+    ]
+    assert [one.part for one in presented] == list(range(1, manifest.parts + 1))
+    assert join(manifest, [one.data for one in presented]) == usage
