@@ -97,6 +97,14 @@ GUARDS = (
         "::test_an_unlisted_provider_is_answered_like_an_unknown_purchase",
     ),
     Guard(
+        "granting without the list check",
+        "services/distribution/ledger.py",
+        "                AND offer.provider_id = $3\n",
+        "",
+        "tests/service/distribution/test_distribution_access.py"
+        "::test_whoever_was_never_offered_it_is_answered_in_the_same_words_as_for_no_purchase",
+    ),
+    Guard(
         "qualification checked outside the transaction",
         "services/distribution/ledger.py",
         "            AND held.valid_until > moment.at\n",

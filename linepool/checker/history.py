@@ -233,7 +233,7 @@ READERS = {
     "rfp.documents": ("distribution",),
     "distribution.events": ("notification",),
     "bidding.commands": ("bidding",),
-    "bidding.events": ("distribution", "notification"),
+    "bidding.events": ("rfp", "distribution", "notification"),
     "bidding.comparisons": ("notification",),
 }
 """Which services must have read a topic."""

@@ -1,7 +1,7 @@
 """I7 and I8: the versions of each subject, and the hash-chained log of every service."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from hashlib import sha256
 
@@ -21,18 +21,36 @@ OWN_STREAMS = (
     "notification.events",
 )
 
-CHANGES = (
+
+def _invites(row: Row) -> bool:
+    return row.get("kind") != "granted"
+
+
+def _grants(row: Row) -> bool:
+    return row.get("kind") == "granted"
+
+
+def _refuses(row: Row) -> bool:
+    return row.get("outcome") not in {"granted", "shown_before"}
+
+
+CHANGES: tuple[tuple[str, str, str, str, str], ...] = (
     ("aggregation", "groups", "opened_at", "aggregation.events", "group-opened"),
     ("aggregation", "groups", "closed_at", "aggregation.events", "group-aggregated"),
     ("aggregation", "credentials", "assigned_at", "aggregation.credentials", "credential-assigned"),
     ("rfp", "requests", "issued_at", "rfp.events", "request-issued"),
     ("distribution", "requests", "opened_at", "distribution.events", "request-distributed"),
-    ("distribution", "disclosures", "disclosed_at", "distribution.events", "provider-invited"),
     ("bidding", "boxes", "opened_at", "bidding.events", "replies-opened"),
     ("bidding", "boxes", "compared_at", "bidding.events", "replies-compared"),
     ("bidding", "awards", "number", "bidding.events", "provider-selected"),
 )
 """A business table, the column that is set by the change, and the fact that the change must have been said with."""
+CHANGES_OF_A_KIND: tuple[tuple[str, str, str, str, str, Callable[[Row], bool]], ...] = (
+    ("distribution", "disclosures", "disclosed_at", "distribution.events", "provider-invited", _invites),
+    ("distribution", "disclosures", "disclosed_at", "distribution.events", "access-granted", _grants),
+    ("distribution", "access_requests", "decided_at", "distribution.events", "access-refused", _refuses),
+)
+"""The same for some of a table's rows."""
 
 
 def check_versions(history: History) -> Verdict:
@@ -94,6 +112,8 @@ def check_log(history: History) -> Verdict:
         findings += _entries(history, service, rows)
     for schema, table, column, stream, type_ in CHANGES:
         findings += _said(history, schema, table, column, stream, type_)
+    for schema, table, column, stream, type_, counts in CHANGES_OF_A_KIND:
+        findings += _said(history, schema, table, column, stream, type_, counts)
     return found("I8", findings, looked_at)
 
 
@@ -168,10 +188,18 @@ def _entries(history: History, service: str, rows: tuple[Row, ...]) -> Iterator[
             yield f"the log of {service} has a {row['type']} that is not on {row['stream']}: {event_id}"
 
 
-def _said(history: History, schema: str, table: str, column: str, stream: str, type_: str) -> Iterator[str]:
+def _said(
+    history: History,
+    schema: str,
+    table: str,
+    column: str,
+    stream: str,
+    type_: str,
+    counts: Callable[[Row], bool] = lambda _row: True,
+) -> Iterator[str]:
     changes: dict[str, int] = defaultdict(int)
     for row in history.rows(schema, table):
-        if row.get(column) is not None:
+        if row.get(column) is not None and counts(row):
             changes[str(row["person_id"] if stream in COMPACTED else row["purchase_id"])] += 1
     entries: dict[str, int] = defaultdict(int)
     for row in history.rows(schema, "log"):

@@ -10,10 +10,11 @@ from linepool.checker.history import Mail
 from linepool.checker.judge import check
 from linepool.checker.report import Report
 from shared.messages.aggregation import CredentialAssigned
-from shared.messages.distribution import CancellationPresented
+from shared.messages.distribution import AnswerPresented, CancellationPresented
 from shared.messages.notification import AwardNotified, MailDelivered, UnsuccessfulNotified
 from shared.messages.rfp import QualificationLapsed
 from tests.unit.checker.world import (
+    BEGIN,
     COORDINATOR,
     DEADLINE,
     FIRST,
@@ -25,6 +26,7 @@ from tests.unit.checker.world import (
     World,
     a_purchase,
     named,
+    only_offer,
 )
 
 Plant = Callable[[World], None]
@@ -135,6 +137,109 @@ def someone_else_writes_an_invitation(world: World) -> None:
         (name, b"/linepool/bidding" if name == "ce_source" else value) for name, value in shown.headers
     )
     world.replace(shown, headers=headers)
+
+
+@plants("I1", "shows more than an offer may: content_json")
+def an_offer_shows_the_content(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-offered"), body={"content_json": "{}"})
+
+
+@plants("I1", "offers something else")
+def an_offer_has_another_deadline(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-offered"), body={"deadline": "2026-05-09T08:00:00Z"})
+
+
+@plants("I1", "offers a request that was to be transmitted")
+def a_transmitted_request_is_offered(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("request-issued"), body={"mode": "transmit"})
+    world.restamp("rfp")
+
+
+@plants("I1", "has no row in the disclosure ledger")
+def an_offered_request_is_shown_without_a_grant(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows[:] = [row for row in rows if row["kind"] != "granted"]
+
+
+@plants("I1", "before first0000001 asked for it")
+def an_offered_request_is_shown_to_who_did_not_ask(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-request-received"), body={"provider_id": SECOND})
+    world.restamp("bidding")
+
+
+@plants("I1", "which it was never offered")
+def access_is_granted_without_an_offer(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows[:] = [row for row in rows if (row["provider_id"], row["kind"]) != (FIRST, "offered")]
+
+
+@plants("I8", "2 changes of 9c1f0f52-0000-4000-8000-000000000001, the log 1 access-granted")
+def a_grant_was_never_said(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows.append({**rows[-1], "provider_id": SECOND, "cause_id": uuid4()})
+
+
+@plants("I8", "the log 0 access-refused")
+def a_refusal_was_never_said(world: World) -> None:
+    only_offer(world)
+    world.tables["distribution"]["access_requests"].append(
+        {"purchase_id": PURCHASE, "provider_id": STRANGER, "outcome": "unknown_purchase", "decided_at": BEGIN}
+    )
+
+
+@plants("I1", "of which stranger0001 was shown nothing")
+def a_stranger_is_told_an_answer(world: World) -> None:
+    only_offer(world)
+    answer = world.find("answer-presented")
+    world.say("distribution", AnswerPresented.model_validate(answer.body), to=STRANGER)
+
+
+@plants("I1", "is not an answer that the coordinator gave")
+def another_answer_is_told(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("answer-presented"), body={"answer": "Five."})
+
+
+@plants("I1", "has no row in the ledger of answers")
+def an_answer_is_not_in_its_ledger(world: World) -> None:
+    only_offer(world)
+    del world.tables["distribution"]["answer_disclosures"][0]
+
+
+@plants("I1", "was answered to second000001 at")
+def an_answer_comes_later_to_one(world: World) -> None:
+    only_offer(world)
+    world.tables["distribution"]["answer_disclosures"][1]["disclosed_at"] += timedelta(seconds=1)
+
+
+@plants("I1", "and never to second000001")
+def an_answer_is_kept_from_one(world: World) -> None:
+    only_offer(world)
+    del world.tables["distribution"]["answer_disclosures"][1]
+    world.records.remove(world.find("answer-presented", f"invitations.{SECOND}"))
+
+
+@plants("I1", "the ledger of answers names first0000001")
+def an_answer_in_the_ledger_was_never_told(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("answer-presented"), topic=f"invitations.{SECOND}", offset=9)
+
+
+def test_a_purchase_that_was_offered_asked_about_and_granted_passes() -> None:
+    world = a_purchase()
+    only_offer(world)
+    report = judged(world)
+    assert violated(report) == set()
+    later = world.tables["distribution"]["answer_disclosures"]
+    later[0]["disclosed_at"] = world.tables["distribution"]["disclosures"][-1]["disclosed_at"]
+    assert violated(judged(world)) == set()
 
 
 @plants("I2", "was lost when its box was opened")

@@ -568,3 +568,85 @@ def _select(world: World) -> None:
         purchase_id=PURCHASE, reply_id=named(f"reply/{SECOND}/1"), rank=2, reason="costs more"
     )
     world.say("notification", unsuccessful, to=SECOND)
+
+
+def only_offer(world: World) -> None:
+    """Change the purchase into one that is offered: the first provider asks and is shown it, a question is answered."""
+    content = manifest_of("request.json", CONTENT)
+    rows = world.tables["distribution"]["disclosures"]
+    world.replace(world.find("request-issued"), body={"mode": "grant"})
+    world.restamp("rfp")
+    for row in rows:
+        row["kind"] = "offered"
+    world.replace(world.find("provider-invited"), body={"mode": "grant"})
+    world.restamp("distribution")
+    shown = [one for one in world.records if one.topic.startswith("invitations.")]
+    world.records = [one for one in world.records if one not in shown]
+    world.now = max(row["disclosed_at"] for row in rows)
+    for provider in (FIRST, SECOND):
+        offer_ = distribution.AccessOffered(
+            purchase_id=PURCHASE,
+            request_version=1,
+            title="Voice",
+            deadline=DEADLINE,
+            content_sha256=content.sha256,
+        )
+        world.say("distribution", offer_, to=provider)
+    asked = bidding.AccessRequestReceived(
+        purchase_id=PURCHASE,
+        request_id=named("asked"),
+        provider_id=FIRST,
+        request_version=1,
+        message_id="asking",
+    )
+    world.say("bidding", asked)
+    granted = {**rows[0], "kind": "granted", "cause_id": named("asked"), "disclosed_at": world.now}
+    rows.append(granted)
+    world.tables["distribution"]["access_requests"] = [
+        {
+            "purchase_id": PURCHASE,
+            "provider_id": FIRST,
+            "outcome": "granted",
+            "decided_at": world.now,
+            "cause_id": named("asked"),
+        }
+    ]
+    for record in shown:
+        if record.provider == FIRST:
+            world.append(record.topic, record.value, [(n, v or b"") for n, v in record.headers], record.key)
+            offset = 1 + sum(one.topic == record.topic for one in world.records[:-1])
+            headers = tuple(
+                (name, str(offset).encode() if name == "ce_sequence" else value)
+                for name, value in record.headers
+            )
+            world.replace(world.records[-1], headers=headers, value=record.value)
+    fact = distribution.AccessGranted(
+        purchase_id=PURCHASE,
+        request_id=named("asked"),
+        request_version=1,
+        provider_id=FIRST,
+        content_sha256=content.sha256,
+        qualification=1,
+        granted_at=granted["disclosed_at"],
+    )
+    world.say("distribution", fact)
+    answered = rfp.QuestionAnswered(
+        purchase_id=PURCHASE,
+        question_id=named("question"),
+        request_version=1,
+        question="Which floors?",
+        answer="Four.",
+    )
+    world.say("rfp", answered)
+    at = world.now
+    world.tables["distribution"]["answer_disclosures"] = []
+    for provider in (FIRST, SECOND):
+        world.say("distribution", distribution.AnswerPresented(**answered.model_dump()), to=provider)
+        world.tables["distribution"]["answer_disclosures"].append(
+            {
+                "question_id": named("question"),
+                "provider_id": provider,
+                "disclosed_at": at,
+                "cause_id": named(f"answer/{provider}"),
+            }
+        )
