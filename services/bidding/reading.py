@@ -5,6 +5,7 @@ import re
 from pydantic import ValidationError
 
 from services.bidding.domain.intake import Arrival, ProviderWord, Rejection
+from shared.fetched import UNREADABLE
 from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
 from shared.record import Record
 
@@ -14,6 +15,10 @@ MESSAGE_DEPTH = 10
 """JSON nested deeper is rejected; a price tier stands at depth 6."""
 DETAIL_LENGTH = 300
 
+UNREADABLE_BATCH = Rejection(
+    "unreadable",
+    "A batch of records could not be read, and nothing of it is taken: send it uncompressed, or by gzip.",
+)
 WORDS: dict[str, type[ProviderWord]] = {
     word.type(): word for word in (ReplySubmitted, InvitationDeclined, TermsProposed)
 }
@@ -31,7 +36,8 @@ def read(record: Record) -> Arrival:
     if message_id is not None and _MESSAGE_ID.fullmatch(message_id) is None:
         message_id = None
     body = record.body or b""
-    word = _word(record.received.type, message_id, body)
+    is_readable = all(name != UNREADABLE for name, _ in record.headers)
+    word = _word(record.received.type, message_id, body) if is_readable else UNREADABLE_BATCH
     return Arrival(
         id=record.inbox_id,
         provider_id=record.provider_id,

@@ -1,0 +1,149 @@
+"""Reading what the broker hands over so that nothing a sender put into a batch of records can stop its partition.
+
+The broker checks a batch's checksum and its number of records, and little else. aiokafka by itself raises at what it cannot
+read, for ever at the same place and for all topics of the consumer: a codec that is not installed, a header whose name is not
+UTF-8, a record that is cut off inside a compressed batch. It also unpacks a compressed batch whatever its size: 100 KB may
+hold 100 MB. Recompressing at the broker (`compression.type` on the topic) is no way out: the broker itself then unpacks, and
+a batch of a hundred bytes that announces a large record ends it.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.memory_records import MemoryRecords
+
+UNPACKED_BYTES = 4 * 1024 * 1024
+"""A batch is unpacked to at most so many bytes; the usual clients fill a batch to 1 MB before they compress it."""
+UNREADABLE = "linepool-unreadable"
+"""The header of the one record that stands for a batch that could not be read; it has nothing else."""
+
+_OVERHEAD = struct.Struct(">qi")  # base offset, length of what follows
+_MAGIC_AT = 16
+_FORMAT = 2
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+"""Offset, length, epoch, format, checksum, attributes, last offset, first and last time, producer (3), number of records."""
+_ATTRIBUTES_AT = 21
+_CODEC = 0x07
+_LOG_APPEND_TIME = 0x08
+_GZIP = 1
+_GZIP_WINDOW = 31
+
+
+def read_batches_safely() -> None:
+    """Let every consumer of this process read batches as this module does."""
+    fetcher.MemoryRecords = FetchedRecords
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a batch that could not be read, at its last offset; as aiokafka's own records look.
+
+    One for all of it: a packed batch of 1 MB may count a billion records.
+    """
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: None = None
+    value: None = None
+    checksum: None = None
+    headers: tuple[tuple[str, bytes], ...] = ((UNREADABLE, b""),)
+
+
+class FetchedRecords:
+    """The batches of one fetched partition, in aiokafka's `MemoryRecords`' place."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def size_in_bytes(self) -> int:
+        """Return how many bytes were fetched."""
+        return len(self._data)
+
+    def has_next(self) -> bool:
+        """Tell whether a whole batch is left; the last one of a fetch may be cut off."""
+        return self._end() is not None
+
+    def next_batch(self) -> Any:
+        """Return the next batch, or None."""
+        end = self._end()
+        if end is None:
+            return None
+        data = bytes(self._data[self._at : end])
+        self._at = end
+        batch = MemoryRecords(data).next_batch()
+        # Only old topics hold other formats, and only the broker itself writes control batches.
+        if data[_MAGIC_AT] != _FORMAT or batch.is_control_batch:
+            return batch
+        return FetchedBatch(data, batch)
+
+    def _end(self) -> int | None:
+        if len(self._data) - self._at < _OVERHEAD.size:
+            return None
+        _, length = _OVERHEAD.unpack_from(self._data, self._at)
+        end = self._at + _OVERHEAD.size + int(length)
+        return end if end <= len(self._data) else None
+
+
+class FetchedBatch:
+    """One batch, in the place of aiokafka's; it yields its records, or one that says that they cannot be read."""
+
+    is_control_batch = False
+
+    def __init__(self, data: bytes, batch: Any) -> None:
+        self._data = data
+        self._batch = batch
+        self.base_offset: int = batch.base_offset
+        self.next_offset: int = batch.next_offset
+        self.producer_id: int | None = batch.producer_id
+        self.is_transactional: bool = batch.is_transactional
+
+    def validate_crc(self) -> bool:
+        """Tell whether the bytes are those that the broker checked; if not, a disk or a network is broken."""
+        return bool(self._batch.validate_crc())
+
+    def __iter__(self) -> Iterator[Any]:
+        fields = _HEADER.unpack_from(self._data)
+        attributes, max_timestamp = fields[5], fields[8]
+        try:
+            return iter(list(self._readable(attributes)))
+        except (CorruptRecordException, ValueError, OverflowError, MemoryError):
+            kind = int(bool(attributes & _LOG_APPEND_TIME))
+            return iter([Unreadable(self.next_offset - 1, max_timestamp, kind)])
+
+    def _readable(self, attributes: int) -> Any:
+        """Return the batch with its records unpacked."""
+        codec = attributes & _CODEC
+        if not codec:
+            return self._batch
+        if codec != _GZIP:
+            raise ValueError("no codec but gzip is taken")
+        plain = bytearray(self._data[: _HEADER.size])
+        struct.pack_into(">h", plain, _ATTRIBUTES_AT, attributes & ~_CODEC)
+        return DefaultRecordBatch(bytes(plain + unpack(self._data[_HEADER.size :])))
+
+
+def unpack(packed: bytes) -> bytes:
+    """Return what a gzip stream of one or more members holds.
+
+    Raises:
+        ValueError: it is no such stream, is cut off, or holds more than is unpacked at a time.
+    """
+    unpacked = bytearray()
+    while packed:
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            unpacked += member.decompress(packed, UNPACKED_BYTES + 1 - len(unpacked))
+        except zlib.error as error:
+            raise ValueError("no gzip stream") from error
+        if len(unpacked) > UNPACKED_BYTES or not member.eof:
+            raise ValueError("too large, or cut off")
+        packed = member.unused_data
+    return bytes(unpacked)
