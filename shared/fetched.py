@@ -2,13 +2,12 @@
 
 The broker checks a batch's checksum and its number of records, and little else. aiokafka by itself raises at what it cannot
 read, for ever at the same place and for all topics of the consumer: a codec that is not installed, a header whose name is not
-UTF-8, a record that is cut off inside a compressed batch. It also unpacks a compressed batch whatever its size: 100 KB may
-hold 100 MB. Recompressing at the broker (`compression.type` on the topic) is no way out: the broker itself then unpacks, and
-a batch of a hundred bytes that announces a large record ends it.
+UTF-8, a record that is cut off inside a packed batch. It also unpacks a batch whatever its size: 100 KB may hold 100 MB.
+Recompressing at the broker (`compression.type` on the topic) is no way out: the broker itself then unpacks, and a batch of a
+hundred bytes that announces a large record ends it.
 """
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-UNPACKED_BYTES = 4 * 1024 * 1024
-"""A batch is unpacked to at most so many bytes; the usual clients fill a batch to 1 MB before they compress it."""
+from shared.unpacking import unpack
+
 UNREADABLE = "linepool-unreadable"
 """The header of the one record that stands for a batch that could not be read; it has nothing else."""
 
@@ -31,8 +30,6 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")
 _ATTRIBUTES_AT = 21
 _CODEC = 0x07
 _LOG_APPEND_TIME = 0x08
-_GZIP = 1
-_GZIP_WINDOW = 31
 
 
 def read_batches_safely() -> None:
@@ -123,27 +120,6 @@ class FetchedBatch:
         codec = attributes & _CODEC
         if not codec:
             return self._batch
-        if codec != _GZIP:
-            raise ValueError("no codec but gzip is taken")
         plain = bytearray(self._data[: _HEADER.size])
         struct.pack_into(">h", plain, _ATTRIBUTES_AT, attributes & ~_CODEC)
-        return DefaultRecordBatch(bytes(plain + unpack(self._data[_HEADER.size :])))
-
-
-def unpack(packed: bytes) -> bytes:
-    """Return what a gzip stream of one or more members holds.
-
-    Raises:
-        ValueError: it is no such stream, is cut off, or holds more than is unpacked at a time.
-    """
-    unpacked = bytearray()
-    while packed:
-        member = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            unpacked += member.decompress(packed, UNPACKED_BYTES + 1 - len(unpacked))
-        except zlib.error as error:
-            raise ValueError("no gzip stream") from error
-        if len(unpacked) > UNPACKED_BYTES or not member.eof:
-            raise ValueError("too large, or cut off")
-        packed = member.unused_data
-    return bytes(unpacked)
+        return DefaultRecordBatch(bytes(plain + unpack(codec, self._data[_HEADER.size :])))
