@@ -8,8 +8,9 @@ hundred bytes that announces a large record ends it.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -108,12 +109,15 @@ class FetchedBatch:
 
     def __iter__(self) -> Iterator[Any]:
         fields = _HEADER.unpack_from(self._data)
-        attributes, max_timestamp = fields[5], fields[8]
+        attributes, max_timestamp, count = fields[5], fields[8], fields[12]
         try:
-            return iter(list(self._readable(attributes)))
+            records: list[Any] = list(self._readable(attributes))
         except (CorruptRecordException, ValueError, OverflowError, MemoryError):
+            records = []
+        if (count and not records) or not self._are_in_order(records):
             kind = int(bool(attributes & _LOG_APPEND_TIME))
-            return iter([Unreadable(self.next_offset - 1, max_timestamp, kind)])
+            records = [Unreadable(self.next_offset - 1, max_timestamp, kind)]
+        return iter(records)
 
     def _readable(self, attributes: int) -> Any:
         """Return the batch with its records unpacked."""
@@ -123,3 +127,11 @@ class FetchedBatch:
         plain = bytearray(self._data[: _HEADER.size])
         struct.pack_into(">h", plain, _ATTRIBUTES_AT, attributes & ~_CODEC)
         return DefaultRecordBatch(bytes(plain + unpack(codec, self._data[_HEADER.size :])))
+
+    def _are_in_order(self, records: Sequence[Any]) -> bool:
+        """Whether the records lie within the batch, one behind the other; compaction may have left gaps.
+
+        Each record says itself where it stands, the broker does not check it, and a consumer's position follows it.
+        """
+        places = [self.base_offset - 1, *(record.offset for record in records), self.next_offset]
+        return all(one < other for one, other in pairwise(places))

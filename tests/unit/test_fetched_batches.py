@@ -126,6 +126,24 @@ def test_an_unreadable_batch_is_one_record_at_its_end_so_that_nothing_waits_for_
     assert is_unreadable(found[0])
 
 
+@pytest.mark.parametrize("places", [[0, 0], [1, 0], [0, 2], [0, 10**9], [-1, 0]])
+def test_a_record_that_says_it_stands_elsewhere_moves_nobody_there(places: list[int]) -> None:
+    wrong = raw_batch(b"".join(raw_record(b"x", number=place) for place in places), len(places))
+    found = read(GOOD, wrong, GOOD)
+    assert [one.offset for one in found] == [0, 2, 3]
+    assert is_unreadable(found[1])
+
+
+def test_the_gaps_that_compaction_leaves_are_none_of_a_senders_doing() -> None:
+    gaps = raw_batch(raw_record(b"a", number=1) + raw_record(b"b", number=3), 2, last=5)
+    empty = raw_batch(b"", 0, last=2)
+    assert [(one.offset, one.value) for one in read(gaps, empty, GOOD)] == [
+        (1, b"a"),
+        (3, b"b"),
+        (9, b"good"),
+    ]
+
+
 @pytest.mark.parametrize("name", PACKERS)
 def test_a_small_stream_that_holds_too_much_is_not_unpacked(name: str) -> None:
     whole = b"\0" * UNPACKED_BYTES
