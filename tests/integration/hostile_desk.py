@@ -15,8 +15,16 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
-from deploy.access.login import Login
+from deploy.access.login import Login, admin_client
 from deploy.local.services import SERVICES
 from linepool.client.connection import Connection
 from shared.messages.bidding import MessageRejected, ReceiptIssued
@@ -24,7 +32,7 @@ from shared.messages.distribution import RequestPresented
 from shared.messages.providers import Offer, ReplySubmitted
 from shared.sealing import offer_info, seal_for
 from tests.flow.purchase import Purchase, form, issue, register, verify
-from tests.hostile import Sending
+from tests.hostile import Headers, Sending
 from tests.integration.system import RealSystem, own_stack, running_system
 
 Answer = ReceiptIssued | MessageRejected
@@ -55,14 +63,26 @@ class Desk:
         )
 
     async def send_all(
-        self, provider_id: str, sendings: Iterable[Sending], codec: str = "none"
+        self,
+        provider_id: str,
+        sendings: Iterable[Sending],
+        codec: str = "none",
+        *,
+        within: float = 120,  # seconds
     ) -> list[Sending]:
         """Send with the provider's own login; return what the broker stored, in its order."""
-        return await asyncio.to_thread(self._send_all, provider_id, sendings, codec)
+        settings = self.librdkafka(provider_id) | {
+            "compression.codec": codec,
+            "linger.ms": 20,
+            "message.timeout.ms": int(within * 1000),
+        }
+        return await asyncio.to_thread(self._send_all, provider_id, sendings, settings)
 
-    def _send_all(self, provider_id: str, sendings: Iterable[Sending], codec: str) -> list[Sending]:
+    def _send_all(
+        self, provider_id: str, sendings: Iterable[Sending], settings: dict[str, Any]
+    ) -> list[Sending]:
         stored: list[tuple[int, Sending]] = []
-        producer = Producer(self.librdkafka(provider_id) | {"compression.codec": codec, "linger.ms": 20})
+        producer = Producer(settings)
         topic = self.topic("replies", provider_id)
         for sending in sendings:
 
@@ -83,7 +103,7 @@ class Desk:
                 producer.poll(1)
                 producer.produce(topic, **arguments)
             producer.poll(0)
-        assert producer.flush(120) == 0
+        assert producer.flush() == 0
         return [sending for _, sending in sorted(stored, key=lambda one: one[0])]
 
     def librdkafka(self, provider_id: str) -> dict[str, Any]:
@@ -103,25 +123,57 @@ class Desk:
         revision = 1000 + self.revisions[provider_id]
         return reply_to(self.invitation, provider_id, offer or an_offer(), revision)
 
+    async def send_good(self, provider_id: str, reply: ReplySubmitted | None = None) -> str:
+        """Send a good reply; return its id."""
+        said, id_ = reply or self.reply(provider_id), str(uuid4())
+        headers: Headers = [("ce_id", id_.encode()), ("ce_type", said.type().encode())]
+        stored = await self.send_all(provider_id, [Sending("good", None, headers, said.to_bytes())])
+        assert len(stored) == 1
+        return id_
+
     async def is_receipted(
         self, provider_id: str, reply: ReplySubmitted, *, within: float = 60
     ) -> ReceiptIssued:
         """Send a good reply; return its receipt."""
-        id_ = str(uuid4())
-        headers: list[tuple[str, bytes | None]] = [
-            ("ce_id", id_.encode()),
-            ("ce_type", reply.type().encode()),
-        ]
-        stored = await self.send_all(provider_id, [Sending("good", None, headers, reply.to_bytes())])
-        assert len(stored) == 1
+        id_ = await self.send_good(provider_id, reply)
         async with asyncio.timeout(within):
             while True:
-                for record in await self.records("notices", provider_id):
-                    answer = answer_of(record)
-                    if answer is not None and answer.message_id == id_:
+                for _, answer in await self.answers(provider_id):
+                    if answer.message_id == id_:
                         assert isinstance(answer, ReceiptIssued), answer
                         return answer
                 await asyncio.sleep(0.2)
+
+    async def answered_at(self, provider_id: str, message_id: str) -> int:
+        """Return when the answer to a message was appended, in ms."""
+        answers = await self.answers(provider_id)
+        return next(record.timestamp for record, answer in answers if answer.message_id == message_id)
+
+    def take_rights(self, provider_id: str) -> None:
+        """Take a provider's rights at the broker."""
+        user = f"User:{self.logins[provider_id].username}"
+        rules = AclBindingFilter(
+            ResourceType.ANY,
+            None,
+            ResourcePatternType.ANY,
+            user,
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        admin = self._admin()
+        assert admin.delete_acls([rules])[rules].result(20)
+
+    def delete_topics(self, provider_id: str) -> None:
+        """Delete a provider's topics."""
+        topics = [self.topic(kind, provider_id) for kind in ("invitations", "replies", "notices")]
+        admin = self._admin()
+        for deleted in admin.delete_topics(topics).values():
+            deleted.result(20)
+
+    def _admin(self) -> AdminClient:
+        stack = self.system.stack
+        return admin_client(stack.bootstrap_servers, stack.admin, stack.ca_file)
 
     async def records(self, kind: str, provider_id: str) -> list[ConsumerRecord]:
         """Return all that one of a provider's topics holds."""

@@ -1,4 +1,4 @@
-"""A hundred thousand hostile records over the wire: nothing crashes, nothing is blocked, each is answered."""
+"""Providers that mean harm, on the real broker: nothing crashes, nothing is blocked, each is answered, others are not delayed."""
 
 import asyncio
 import gzip
@@ -13,7 +13,7 @@ import pytest
 from aiokafka import codec as aiokafka_codec
 
 from shared.messages.bidding import MessageRejected
-from tests.hostile import Hostile
+from tests.hostile import Headers, Hostile, Sending
 from tests.integration.hostile_desk import Desk, by_message, expected_answer, open_desk
 from tests.raw_batches import CODECS, produce_raw, raw_batch, raw_record
 
@@ -22,6 +22,7 @@ HOSTILE = {f"hostile{number:05d}": codec for number, codec in enumerate(CODECS)}
 BY_HAND, GOOD = "byhand000000", "goodgoodgood"
 RECORDS = 20_000
 """Of each hostile provider."""
+BACKLOG = 20_000
 BATCHES = 300
 """Made by hand, for each codec."""
 SEED = 20261125
@@ -115,6 +116,59 @@ async def test_a_batch_that_holds_gigabytes_ends_nobody(desk: Desk) -> None:
     await desk.all_is_read(within=60)
     assert _peak_mb(pid) - before < 100
     await nothing_is_wrong(desk, processes)
+
+
+async def test_others_are_answered_before_a_backlog_of_poison_is(desk: Desk) -> None:
+    """Asserted is the order of the answers, not how long they take; the bench measures that."""
+    flood, *others = desk.logins
+    await asyncio.to_thread(desk.system.services.stop_one, "bidding")
+    before = len(await desk.answers(flood))
+    await desk.send_all(flood, (noise(number) for number in range(BACKLOG)))
+    sent = {provider_id: await desk.send_good(provider_id) for provider_id in others}
+    await asyncio.to_thread(desk.system.services.start, "bidding")
+    await desk.all_is_read(within=120)
+    poison = [record.timestamp for record, _ in (await desk.answers(flood))[before:]]
+    assert len(poison) == BACKLOG
+    receipted = [await desk.answered_at(provider_id, id_) for provider_id, id_ in sent.items()]
+    answered_before = [sum(one < at for one in poison) for at in receipted]
+    # A round takes some of each topic, so one answer to another waits for a few rounds of the flood at most.
+    assert max(answered_before) < BACKLOG / 4, answered_before
+
+
+async def test_others_are_answered_while_one_floods(desk: Desk) -> None:
+    flood, other = list(HOSTILE)[1], GOOD
+    before = len(await desk.answers(flood))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.send_all(flood, (noise(number) for number in range(BACKLOG))))
+        sent = [await desk.send_good(other) for _ in range(20)]
+    await desk.all_is_read(within=120)
+    poison = [record.timestamp for record, _ in (await desk.answers(flood))[before:]]
+    assert len(poison) == BACKLOG
+    receipted = [await desk.answered_at(other, id_) for id_ in sent]
+    assert max(receipted) < poison[-1]
+
+
+async def test_a_provider_that_loses_its_rights_and_its_topics_delays_nobody(desk: Desk) -> None:
+    """As when it is removed in the middle of its own flood."""
+    processes = desk.processes()
+    gone = next(iter(HOSTILE))
+    await desk.send_all(gone, (noise(number) for number in range(BACKLOG // 4)))
+    await asyncio.to_thread(desk.take_rights, gone)
+    for provider_id in desk.logins:
+        if provider_id != gone:
+            await desk.is_receipted(provider_id, desk.reply(provider_id))
+    assert await desk.send_all(gone, [noise(1)], within=5) == []
+    await asyncio.to_thread(desk.delete_topics, gone)
+    for _ in range(3):
+        for provider_id in desk.logins:
+            if provider_id != gone:
+                await desk.is_receipted(provider_id, desk.reply(provider_id))
+    assert desk.processes() == processes
+
+
+def noise(number: int) -> Sending:
+    headers: Headers = [("ce_id", str(uuid4()).encode()), ("ce_type", b"linepool.reply-submitted.v1")]
+    return Sending("noise", b"k", headers, b'{"number":%d}' % number)
 
 
 def _peak_mb(pid: int | None) -> int:
