@@ -17,7 +17,7 @@ DETAIL_LENGTH = 300
 
 UNREADABLE_BATCH = Rejection(
     "unreadable",
-    "A batch of records could not be read, and nothing of it is taken: send it uncompressed, or by gzip.",
+    "A batch of records could not be read, and nothing of it is taken; unpacked, it may hold 4 MiB.",
 )
 WORDS: dict[str, type[ProviderWord]] = {
     word.type(): word for word in (ReplySubmitted, InvitationDeclined, TermsProposed)
