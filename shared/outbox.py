@@ -48,7 +48,8 @@ class Publisher:
     service: str
     topic_prefix: str
     cause: UUID
-    correlation: UUID
+    correlation: UUID | None
+    """The conversation that all this belongs to; None where each message belongs to that of its own cause."""
     started_at: datetime
     adoptions: Adoptions
     actor: Actor | None = None
@@ -73,6 +74,10 @@ class Publisher:
     def deciding(self, *identity: object) -> "Publisher":
         """Return a publisher whose ids derive from a decision's identity, where any of several causes may lead to it."""
         return replace(self, decision=derived_id(self.service, *identity))
+
+    def answering(self) -> "Publisher":
+        """Return a publisher of answers to many senders: nothing in one of them may come from what another sender said."""
+        return replace(self, correlation=None)
 
     async def __call__(self, *messages: Message) -> None:
         """Say facts on this service's own streams, each with the subject's next version."""
@@ -209,7 +214,7 @@ class Publisher:
             subject=message.subject,
             time=self.now,
             sequence=sequence,
-            correlation_id=self.correlation,
+            correlation_id=self.correlation or causation,
             causation_id=causation,
             decision_id=self.decision,
         )

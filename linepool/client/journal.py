@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from linepool.client.connection import Connection
 from shared.envelope import Received, read_headers
+from shared.fetched import read_batches_safely
 from shared.messages import Message, registry
 
 M = TypeVar("M", bound=Message)
@@ -231,6 +232,7 @@ async def open_journal(
         KafkaError: the broker is away or refuses the login.
         TimeoutError: a topic is not there.
     """
+    read_batches_safely()
     consumer = AIOKafkaConsumer(
         **connection.arguments(),
         client_id=f"{connection.username}-journal",

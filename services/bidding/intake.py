@@ -56,6 +56,7 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
 
     A message that is held gets its answer later.
     """
+    publish = publish.answering()
     terms_among = any(isinstance(one.word, TermsProposed) for one in arrivals)
     senders = {(one.purchase_id, one.provider_id) for one in arrivals if one.purchase_id is not None}
     ids = {one.id for one in arrivals}
@@ -99,6 +100,7 @@ async def judge_held(
     final: Container[UUID],
 ) -> int:
     """Judge those of these messages that are still held, in their order; return how many got their answer."""
+    publish = publish.answering()
     boxes = await box_store.lock_boxes(
         tx, [one.purchase_id for one in arrivals if one.purchase_id], exclusively=True
     )

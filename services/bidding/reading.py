@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from services.bidding.domain.box import NoOffer
 from services.bidding.domain.intake import Arrival, ProviderWord, Rejection, WithoutContent
+from shared.fetched import UNREADABLE
 from shared.messages.providers import (
     AccessRequested,
     InvitationAcknowledged,
@@ -25,6 +26,10 @@ MESSAGE_DEPTH = 10
 """JSON nested deeper is rejected; a price tier stands at depth 6."""
 DETAIL_LENGTH = 300
 
+UNREADABLE_BATCH = Rejection(
+    "unreadable",
+    "A batch of records could not be read, and nothing of it is taken; unpacked, it may hold 4 MiB.",
+)
 WORDS: dict[str, type[ProviderWord]] = {
     word.type(): word
     for word in (
@@ -51,7 +56,8 @@ def read(record: Record) -> Arrival:
     if message_id is not None and _MESSAGE_ID.fullmatch(message_id) is None:
         message_id = None
     body = record.body or b""
-    word = _word(record.received.type, message_id, body)
+    is_readable = all(name != UNREADABLE for name, _ in record.headers)
+    word = _word(record.received.type, message_id, body) if is_readable else UNREADABLE_BATCH
     return Arrival(
         id=record.inbox_id,
         provider_id=record.provider_id,
