@@ -67,7 +67,6 @@ class Schedule:
 
 
 def is_closed(box: Box) -> bool:
-    """Whether the box is opened or called off. A sealed box that waits for its opener has no time of its own yet:
-    after a restore it is closed anew, and would get its last checkpoint twice.
-    """
+    """Whether the box is opened or called off."""
+    # A sealed box that waits for its opener is closed anew after a restore, and would get its last checkpoint twice.
     return box.stage not in {"awaited", "open", "closing", "closed"}
