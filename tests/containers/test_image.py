@@ -9,7 +9,7 @@ import docker
 import pytest
 
 from deploy.local.process import wait_until
-from deploy.local.services import SERVICES, Services
+from deploy.local.services import PROCESSES, Services, module_of
 from deploy.local.stack import Stack
 
 pytestmark = pytest.mark.containers
@@ -77,7 +77,7 @@ def test_it_holds_no_tool_for_building_or_testing(engine: docker.DockerClient, i
     assert run(engine, image, LOOK_AROUND) == {"programs": [], "modules": [], "python": [3, 11]}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_a_service_gets_ready_without_rights_and_stops_in_order(
     engine: docker.DockerClient, image: str, stack: Stack, name: str, tmp_path: Path
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_service_gets_ready_without_rights_and_stops_in_order(
     ca_file.chmod(0o644)
     container = engine.containers.run(
         image,
-        [f"services.{name}"],
+        [module_of(name)],
         detach=True,
         environment=services.environment_of(name) | {"LINEPOOL_KAFKA_CA_FILE": CA_FILE},
         volumes={str(ca_file): {"bind": CA_FILE, "mode": "ro"}},
