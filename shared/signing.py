@@ -4,6 +4,7 @@ A statement names what it is for, so that a signature of one kind cannot stand f
 """
 
 from base64 import b64decode, b64encode
+from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -32,6 +33,11 @@ def statement(kind: str, *parts: object) -> bytes:
     if any("\n" in line for line in lines):
         raise ValueError("a part of a statement has no line break")
     return "\n".join(lines).encode()
+
+
+def seal_key_statement(purchase_id: UUID, request_version: int, public_key: str) -> bytes:
+    """Return what the opener signs of a box's key (base64), so that nobody can put another key in its place."""
+    return statement("seal key", purchase_id, request_version, public_key)
 
 
 def sign(key: Ed25519PrivateKey, said: bytes) -> str:

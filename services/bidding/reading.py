@@ -5,11 +5,9 @@ import re
 from pydantic import ValidationError
 
 from services.bidding.domain.intake import Arrival, ProviderWord, Rejection
-from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
+from shared.messages.providers import MESSAGE_BYTES, InvitationDeclined, ReplySubmitted, TermsProposed
 from shared.record import Record
 
-MESSAGE_BYTES = 900 * 1024
-"""A larger body is rejected: what follows from a message must fit under the broker's limit of 1 MiB."""
 MESSAGE_DEPTH = 10
 """JSON nested deeper is rejected; a price tier stands at depth 6."""
 DETAIL_LENGTH = 300
