@@ -162,7 +162,7 @@ def checker() -> None:
             password=running.admin_password,
             admin_dsn=running.admin_dsn,
             prefix=running.prefix,
-            ca_file=Path(running.ca_file) if running.ca_file else None,
+            ca_file=Path(running.ca_file),
         )
         logs = [Path(running.folder) / "services"]
         report = check(asyncio.run(collect(place, mails=Path(running.mail_folder), logs=logs)))

@@ -20,7 +20,7 @@ from prometheus_client import make_asgi_app
 from pydantic import ValidationError
 
 from shared import migrations, workers
-from shared.kafka import partitions_of, reader, security, sender
+from shared.kafka import partitions_of, reader, security, sender, why_refused
 from shared.migrations import MigrationError
 from shared.postgres import TRANSIENT, connect, open_pool
 from shared.readback import adopt_forgotten
@@ -155,7 +155,8 @@ class Service:
                 runtime.end_offsets = end_offsets
                 yield
         except KafkaError as error:
-            raise CannotStart(f"Kafka does not let {self.name} in: {type(error).__name__}") from error
+            why = await why_refused(self.settings)
+            raise CannotStart(f"Kafka does not let {self.name} in: {why}") from error
 
     async def _missing(self) -> str:
         try:

@@ -1,5 +1,6 @@
 """What every service is told by its environment; there is no default for an address or a secret."""
 
+import ssl
 from typing import Annotated
 
 from pydantic import Field, SecretBytes, SecretStr, field_validator
@@ -15,7 +16,7 @@ class ServiceSettings(BaseSettings):
     kafka_username: str
     kafka_password: SecretStr
     kafka_ca_file: str | None = None
-    """Set: TLS to the broker, verified against this certificate authority."""
+    """The authority of the brokers' certificates, PEM; unset: one that this machine trusts. It is always TLS."""
     topic_prefix: str = ""
     """Stands before every topic and consumer group, for a Kafka that is shared with others."""
     postgres_dsn: SecretStr
@@ -36,6 +37,15 @@ class ServiceSettings(BaseSettings):
     """Inbox rows older than this are deleted once `positions` have passed them."""
     migrate: bool = True
     """Apply pending migrations at start; switched off where a job does it beforehand."""
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _ca_file_holds_certificates(cls, file: str | None) -> str | None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:
+            raise ValueError("must be a file of certificates in PEM") from None
+        return file
 
     @field_validator("secret")
     @classmethod

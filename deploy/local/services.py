@@ -191,7 +191,8 @@ class Services:
         """Return the environment variables that tell a service who and where it is."""
         login = self._stack.login(name)
         values = {
-            "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": self._stack.bootstrap_servers,
+            "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": self._stack.services_bootstrap,
+            "LINEPOOL_KAFKA_CA_FILE": str(self._stack.ca_file),
             "LINEPOOL_KAFKA_USERNAME": login.username,
             "LINEPOOL_KAFKA_PASSWORD": login.password,
             "LINEPOOL_TOPIC_PREFIX": self._stack.prefix,
@@ -200,8 +201,6 @@ class Services:
             "LINEPOOL_SESSION_TIMEOUT_MS": str(self._session_timeout_ms),
             "LINEPOOL_SECRET": self._stack.secrets[name],
         }
-        if self._stack.ca_file:
-            values["LINEPOOL_KAFKA_CA_FILE"] = str(self._stack.ca_file)
         if name == "notification":
             values["LINEPOOL_SMTP_HOST"] = self._stack.smtp_host
             values["LINEPOOL_SMTP_PORT"] = str(self._stack.smtp_port)

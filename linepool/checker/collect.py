@@ -53,11 +53,10 @@ async def collect(place: Place, *, mails: Path | None = None, logs: Iterable[Pat
 
 
 async def _records(place: Place) -> tuple[list[Record], dict[tuple[str, int], int]]:
-    context = ssl.create_default_context(cafile=place.ca_file) if place.ca_file else None
     login: dict[str, Any] = {
         "bootstrap_servers": place.bootstrap_servers,
-        "security_protocol": "SASL_SSL" if context else "SASL_PLAINTEXT",
-        "ssl_context": context,
+        "security_protocol": "SASL_SSL",
+        "ssl_context": ssl.create_default_context(cafile=place.ca_file),
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": place.username,
         "sasl_plain_password": place.password,

@@ -2,6 +2,7 @@
 
 import json
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -12,6 +13,7 @@ from deploy.local.services import SERVICES, Services
 from deploy.local.stack import Stack
 
 pytestmark = pytest.mark.containers
+CA_FILE = "/etc/linepool/ca.pem"
 
 IMPORT_EVERYTHING = """
 import importlib, json, pkgutil
@@ -77,14 +79,19 @@ def test_it_holds_no_tool_for_building_or_testing(engine: docker.DockerClient, i
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_gets_ready_without_rights_and_stops_in_order(
-    engine: docker.DockerClient, image: str, stack: Stack, name: str
+    engine: docker.DockerClient, image: str, stack: Stack, name: str, tmp_path: Path
 ) -> None:
     services = Services(stack, [name])
+    # The authority's certificate is no secret, and the image's user must be able to read it.
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(stack.ca_file.read_bytes())
+    ca_file.chmod(0o644)
     container = engine.containers.run(
         image,
         [f"services.{name}"],
         detach=True,
-        environment=services.environment_of(name),
+        environment=services.environment_of(name) | {"LINEPOOL_KAFKA_CA_FILE": CA_FILE},
+        volumes={str(ca_file): {"bind": CA_FILE, "mode": "ro"}},
         network_mode="host",
         read_only=True,
         cap_drop=["ALL"],

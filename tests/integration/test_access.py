@@ -44,12 +44,13 @@ def providers(stack: Stack) -> dict[str, Login]:
 def client_settings(stack: Stack, login: Login) -> dict[str, str | int | float | bool]:
     return {
         "bootstrap.servers": stack.bootstrap_servers,
-        "security.protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+        "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": login.username,
         "sasl.password": login.password,
         "log_level": 0,
-    } | ({"ssl.ca.location": str(stack.ca_file)} if stack.ca_file else {})
+        "ssl.ca.location": str(stack.ca_file),
+    }
 
 
 def write(stack: Stack, login: Login, topic: str) -> int | None:
@@ -72,11 +73,11 @@ def write(stack: Stack, login: Login, topic: str) -> int | None:
 def aiokafka_settings(stack: Stack, login: Login) -> dict[str, object]:
     return {
         "bootstrap_servers": stack.bootstrap_servers,
-        "security_protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+        "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": login.username,
         "sasl_plain_password": login.password,
-        "ssl_context": create_ssl_context(cafile=str(stack.ca_file)) if stack.ca_file else None,
+        "ssl_context": create_ssl_context(cafile=str(stack.ca_file)),
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
     }
