@@ -85,9 +85,7 @@ async def open_stage(
     async with AsyncExitStack() as open_:
         names = [topic.name for topic in topics()]
         names += [topic.name for pid in ids for topic in provider_topics(pid)]
-        connected = [
-            open_.enter_async_context(open_provider(bundle(stack, logins[pid], pid))) for pid in ids
-        ]
+        connected = [open_.enter_async_context(open_provider(bundle(stack, logins[pid], pid))) for pid in ids]
         providers = dict(zip(ids, await asyncio.gather(*connected), strict=True))
         people, officer, operator, watcher, pool = await asyncio.gather(
             open_.enter_async_context(open_people(connection(stack, stack.login("portal")))),

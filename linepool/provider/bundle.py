@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Bundle:
 
     connection: Connection
     provider_id: str
-    keys: Keys = Keys()
+    keys: Keys = field(default_factory=Keys)
 
     @classmethod
     def read(cls, folder: Path) -> "Bundle":
@@ -82,13 +82,18 @@ def _properties(file: Path) -> dict[str, str]:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{file} cannot be read") from error
-    pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith(("#", "!")))
+    pairs = (
+        line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith(("#", "!"))
+    )
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _login(folder: Path, properties: dict[str, str]) -> dict[str, Any]:
     """Return the login under `Connection`'s names, from librdkafka's or Java's names."""
-    jaas = {name: re.sub(r"\\(.)", r"\1", value) for name, value in _JAAS.findall(properties.get("sasl.jaas.config", ""))}
+    jaas = {
+        name: re.sub(r"\\(.)", r"\1", value)
+        for name, value in _JAAS.findall(properties.get("sasl.jaas.config", ""))
+    }
     found: dict[str, Any] = {}
     if password := properties.get("sasl.password") or jaas.get("password"):
         found["password"] = password

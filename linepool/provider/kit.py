@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
@@ -92,9 +92,7 @@ class Provider:
         presented = await self.journal.wait_for(shown, within=within, what="the request")
         further = {one.name: await self._document(presented, one, within) for one in presented.documents}
         if presented.content_json is None:
-            return Request.of(
-                presented, await self._document(presented, presented.content, within), further
-            )
+            return Request.of(presented, await self._document(presented, presented.content, within), further)
         return Request.of(presented, presented.content_json.encode(), further)
 
     async def acknowledge(self, request: Request) -> str:
@@ -126,7 +124,7 @@ class Provider:
             return None
 
         said = await self.journal.wait_for(decided, within=within, what="the decision about access")
-        if not isinstance(said, RequestPresented):
+        if isinstance(said, AccessRefusalNotified | MessageRejected):
             raise RejectedError(said)
         return await self.request(offered.purchase_id, version=offered.request_version, within=within)
 
@@ -172,7 +170,13 @@ class Provider:
         )
 
     async def propose_terms(
-        self, purchase_id: UUID, *, award: int, title: str, text: str, document: tuple[str, bytes] | None = None
+        self,
+        purchase_id: UUID,
+        *,
+        award: int,
+        title: str,
+        text: str,
+        document: tuple[str, bytes] | None = None,
     ) -> str:
         """Propose terms for an award: the text, or a document (name and bytes, up to 10 MiB) that the text introduces.
 
@@ -192,9 +196,7 @@ class Provider:
         manifest = documents.manifest_of(name, content)
         for number, data in documents.split(manifest, content):
             await self.send(
-                TermsPartSent(
-                    purchase_id=purchase_id, award=award, document=manifest, part=number, data=data
-                )
+                TermsPartSent(purchase_id=purchase_id, award=award, document=manifest, part=number, data=data)
             )
         return await self.send(
             TermsProposed(

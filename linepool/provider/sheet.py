@@ -7,7 +7,7 @@ from decimal import Decimal
 from io import BytesIO
 
 from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell, MergedCell
 from openpyxl.styles import Alignment, Font, PatternFill, Protection
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
@@ -48,9 +48,11 @@ _EXPLAINED = (
     "Every price is in the currency and on the tax basis that stand at the top, and holds for all contract months.",
     "Fixed prices: leave a cell empty where you charge nothing of that kind. At most two digits after the point.",
     "Usage: each service needs a price per unit in column E. At most six digits after the point.",
-    "Tiers: where the price falls with the group's volume, write from which volume per month on (column F) and the price "
-    "from there on (column G), then the next tier (H and I), and so on. From a tier on, its price holds for the whole volume "
-    "of the month, from the first unit on. Volumes must rise.",
+    (
+        "Tiers: where the price falls with the group's volume, write from which volume per month on (column F) and the price "
+        "from there on (column G), then the next tier (H and I), and so on. From a tier on, its price holds for the whole volume "
+        "of the month, from the first unit on. Volumes must rise."
+    ),
     "Further tiers stand in hidden columns: there are 20 prices for each service.",
     "Write numbers, not formulas: a formula is refused, because its result is not what you see on every machine.",
     "A percentage format is refused, because 12 % and 12 are hard to tell apart.",
@@ -108,7 +110,10 @@ def _write_facts(sheet: Worksheet, content: RequestContent) -> None:
     for number, (label, value) in enumerate(facts_of(content)):
         _text(sheet.cell(FACTS + number, 1), label)
         _text(sheet.cell(FACTS + number, VALUE), value)
-    for row, label in ((NAME_ROW, "Name of your tariff"), (BILLING_ROW, "Your answer to the billing preferences")):
+    for row, label in (
+        (NAME_ROW, "Name of your tariff"),
+        (BILLING_ROW, "Your answer to the billing preferences"),
+    ):
         _text(sheet.cell(row, 1), label).font = _BOLD
         _input(sheet.cell(row, VALUE)).alignment = _WRAPPED
     sheet.row_dimensions[BILLING_ROW].height = 60
@@ -123,15 +128,21 @@ def _write_tables(sheet: Worksheet, content: RequestContent) -> None:
         _text(sheet.cell(FIXED_ROW + number, 1), label)
         _text(sheet.cell(FIXED_ROW + number, 4), str(counts[per]))
         _input(sheet.cell(FIXED_ROW + number, PRICE))
-    tiers = [title for tier in range(MORE_TIERS) for title in (f"From volume ({tier + 2})", f"Price ({tier + 2})")]
+    tiers = [
+        title for tier in range(MORE_TIERS) for title in (f"From volume ({tier + 2})", f"Price ({tier + 2})")
+    ]
     _head(
-        sheet, USAGE_HEADER, ("Usage: service", "Unit", "What it is", "The group's volume a month", "Price", *tiers)
+        sheet,
+        USAGE_HEADER,
+        ("Usage: service", "Unit", "What it is", "The group's volume a month", "Price", *tiers),
     )
     services = services_of(content)
     for number, (service, unit, description) in enumerate(services):
         row = USAGE_ROW + number
         volume = content.totals.get((service, unit), Decimal(0)) / content.usage_period.months
-        for column, value in enumerate((service, unit, description, f"{volume:.6f}".rstrip("0").rstrip(".")), 1):
+        for column, value in enumerate(
+            (service, unit, description, f"{volume:.6f}".rstrip("0").rstrip(".")), 1
+        ):
             _text(sheet.cell(row, column), value)
         for column in range(PRICE, PRICE + 1 + 2 * MORE_TIERS):
             _input(sheet.cell(row, column))
@@ -191,13 +202,21 @@ def _explain(sheet: Worksheet) -> None:
         _text(sheet.cell(row, 1), sentence).alignment = _WRAPPED
 
 
-def _text(cell: Cell, text: str) -> Cell:
+def _text(cell: Cell | MergedCell, text: str) -> Cell:
     """Write a text that stays one, whatever it begins with: what others wrote must not become a formula."""
+    cell = _own(cell)
     cell.value = ILLEGAL_CHARACTERS_RE.sub(" ", text)
     cell.data_type = "s"
     return cell
 
 
-def _input(cell: Cell) -> Cell:
+def _own(cell: Cell | MergedCell) -> Cell:
+    if not isinstance(cell, Cell):
+        raise TypeError("the sheet has no merged cells")
+    return cell
+
+
+def _input(cell: Cell | MergedCell) -> Cell:
+    cell = _own(cell)
     cell.fill, cell.protection = _INPUT, Protection(locked=False)
     return cell

@@ -51,7 +51,7 @@ class _Cell(Protocol):
     number_format: str
 
 
-class _Unfit(ValueError):
+class _UnfitError(ValueError):
     """A cell's content is not what it must be; the text completes the sentence `<cell> ...`."""
 
 
@@ -102,13 +102,13 @@ class _Reading:
         with self.at(row, VALUE):
             cell = self.cells.get((row, VALUE))
             if cell is None or cell.value is None or not str(cell.value).strip():
-                raise _Unfit("must be filled in")
+                raise _UnfitError("must be filled in")
             if cell.data_type != "s":
-                raise _Unfit("must be a text" + (", not a formula" if cell.data_type == "f" else ""))
+                raise _UnfitError("must be a text" + (", not a formula" if cell.data_type == "f" else ""))
             try:
                 return str(TypeAdapter(Annotated[str, kind]).validate_python(cell.value.strip()))
             except ValidationError as error:
-                raise _Unfit(f"is not acceptable: {error.errors(include_url=False)[0]['msg']}") from None
+                raise _UnfitError(f"is not acceptable: {error.errors(include_url=False)[0]['msg']}") from None
         return ""
 
     def fixed(self) -> Iterator[dict[str, Any]]:
@@ -166,7 +166,7 @@ class _Reading:
     def at(self, row: int, column: int) -> Iterator[None]:
         try:
             yield
-        except _Unfit as error:
+        except _UnfitError as error:
             self.say(row, column, str(error))
 
     def say(self, row: int, column: int, reason: str) -> None:
@@ -182,17 +182,17 @@ def _decimal(cell: _Cell, decimals: int) -> Decimal | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if cell.data_type == "f":
-        raise _Unfit("must be a number, not a formula")
+        raise _UnfitError("must be a number, not a formula")
     if cell.data_type == "e":
-        raise _Unfit("holds an error instead of a number")
+        raise _UnfitError("holds an error instead of a number")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _Unfit("must be a number")
+        raise _UnfitError("must be a number")
     if "%" in (cell.number_format or ""):
-        raise _Unfit("is formatted as a percentage; write the price itself")
+        raise _UnfitError("is formatted as a percentage; write the price itself")
     try:
         return parse_decimal(_spelled(value), decimals=decimals)
     except ValueError as error:
-        raise _Unfit(str(error)) from None
+        raise _UnfitError(str(error)) from None
 
 
 def _spelled(value: str | float) -> str:
@@ -201,11 +201,11 @@ def _spelled(value: str | float) -> str:
         return value.strip()
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite():
-        raise _Unfit("must be a finite number")
+        raise _UnfitError("must be a finite number")
     plain = format(number, "f")
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
     if len(plain.strip("-").replace(".", "").strip("0")) > EXACT_DIGITS:
-        raise _Unfit(LONG)
+        raise _UnfitError(LONG)
     return plain
 
 
@@ -230,10 +230,14 @@ def _cells(file: Path, rows: int) -> dict[tuple[int, int], _Cell]:
             finally:
                 book.close()
     except KeyError:
-        raise SheetError([Problem("", f"has no sheet {PRICES!r}, or parts of the file are missing")]) from None
+        raise SheetError(
+            [Problem("", f"has no sheet {PRICES!r}, or parts of the file are missing")]
+        ) from None
     except Exception as error:
         # Whatever a broken or hostile file leads to inside the library, it is one thing to its sender.
-        raise SheetError([Problem("", f"is no XLSX file that can be read ({type(error).__name__})")]) from error
+        raise SheetError(
+            [Problem("", f"is no XLSX file that can be read ({type(error).__name__})")]
+        ) from error
 
 
 def _check_size(file: Path) -> None:
