@@ -1,7 +1,6 @@
 """What the operator hands to a provider: who it is, how it connects, and which keys it can believe."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from linepool.client.connection import Connection
 from linepool.provider.errors import BundleError
 from shared.messages.base import ProviderId
-
-_JAAS = re.compile(r'\b(username|password)\s*=\s*"((?:[^"\\]|\\.)*)"')
 
 
 class Keys(BaseModel):
@@ -89,16 +86,12 @@ def _properties(file: Path) -> dict[str, str]:
 
 
 def _login(folder: Path, properties: dict[str, str]) -> dict[str, Any]:
-    """Return the login under `Connection`'s names, from librdkafka's or Java's names."""
-    jaas = {
-        name: re.sub(r"\\(.)", r"\1", value)
-        for name, value in _JAAS.findall(properties.get("sasl.jaas.config", ""))
-    }
+    """Return the login under `Connection`'s names."""
     found: dict[str, Any] = {}
-    if password := properties.get("sasl.password") or jaas.get("password"):
+    if password := properties.get("sasl.password"):
         found["password"] = password
     named = {
-        "ca_file": properties.get("ssl.ca.location") or properties.get("ssl.truststore.location"),
+        "ca_file": properties.get("ssl.ca.location"),
         "certificate_file": properties.get("ssl.certificate.location"),
         "key_file": properties.get("ssl.key.location"),
     }

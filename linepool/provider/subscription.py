@@ -1,5 +1,6 @@
 """Going on where it was: a consumer group of the provider's own, whose position is kept at the broker."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,21 +21,32 @@ class Subscription:
 
     async def from_beginning(self) -> None:
         """Go back to the beginning of both topics."""
-        while not self._consumer.assignment():
-            await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=1)
-        await self._consumer.seek_to_beginning()
+        await self._consumer.seek_to_beginning(*await self._places())
 
     async def __aiter__(self) -> AsyncIterator[Entry]:
         """Yield what comes, for ever; what was yielded is done with once the next is asked for."""
         while True:
-            found = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            for place, records in found.items():
-                for record in records:
-                    yield entry_of(record, self._prefix)
-                    await self._done(place, record.offset + 1)
+            async for entry in self._next():
+                yield entry
 
-    async def _done(self, place: TopicPartition, position: int) -> None:
-        await self._consumer.commit({place: position})
+    async def so_far(self) -> AsyncIterator[Entry]:
+        """Yield what the topics hold now, and end."""
+        ends = await self._consumer.end_offsets(await self._places())
+        while [place for place, end in ends.items() if await self._consumer.position(place) < end]:
+            async for entry in self._next():
+                yield entry
+
+    async def _next(self) -> AsyncIterator[Entry]:
+        found = await self._consumer.getmany(timeout_ms=_POLL_MS)
+        for place, records in found.items():
+            for record in records:
+                yield entry_of(record, self._prefix)
+                await self._consumer.commit({place: record.offset + 1})
+
+    async def _places(self) -> list[TopicPartition]:
+        while not (places := sorted(self._consumer.assignment())):
+            await asyncio.sleep(0.05)
+        return places
 
 
 @asynccontextmanager
