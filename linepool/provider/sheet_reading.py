@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 from zipfile import BadZipFile, ZipFile
@@ -211,24 +212,21 @@ def _spelled(value: str | float) -> str:
 
 def _cells(file: Path, rows: int) -> dict[tuple[int, int], _Cell]:
     """Return the sheet's cells by row and column, up to the last row that means something."""
-    _check_size(file)
+    packed = _bounded(file)
     if not openpyxl.DEFUSEDXML:
         raise SheetError([Problem("", "sheets are not read without defusedxml")])
     try:
         with warnings.catch_warnings():
             # What a spreadsheet program adds of its own is passed over without a word.
             warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=False, keep_links=False)
-            try:
-                sheet = book[PRICES]
-                sheet.reset_dimensions()
-                return {
-                    (row, column): cell
-                    for row, cells in enumerate(sheet.iter_rows(max_row=rows, max_col=COLUMNS), 1)
-                    for column, cell in enumerate(cells, 1)
-                }
-            finally:
-                book.close()
+            book = openpyxl.load_workbook(packed, read_only=True, data_only=False, keep_links=False)
+            sheet = book[PRICES]
+            sheet.reset_dimensions()
+            return {
+                (row, column): cell
+                for row, cells in enumerate(sheet.iter_rows(max_row=rows, max_col=COLUMNS), 1)
+                for column, cell in enumerate(cells, 1)
+            }
     except KeyError:
         raise SheetError(
             [Problem("", f"has no sheet {PRICES!r}, or parts of the file are missing")]
@@ -240,17 +238,22 @@ def _cells(file: Path, rows: int) -> dict[tuple[int, int], _Cell]:
         ) from error
 
 
-def _check_size(file: Path) -> None:
+def _bounded(file: Path) -> BytesIO:
     try:
-        if file.stat().st_size > FILE_BYTES:
-            raise SheetError([Problem("", f"the file has more than {FILE_BYTES} bytes")])
-        with ZipFile(file) as packed:
-            parts = packed.infolist()
+        with file.open("rb") as opened:
+            packed = BytesIO(opened.read(FILE_BYTES + 1))
     except OSError as error:
         raise SheetError([Problem("", f"{file} cannot be read: {error.strerror}")]) from error
+    if len(packed.getvalue()) > FILE_BYTES:
+        raise SheetError([Problem("", f"the file has more than {FILE_BYTES} bytes")])
+    try:
+        with ZipFile(packed) as opened_sheet:
+            parts = opened_sheet.infolist()
     except (BadZipFile, ValueError, NotImplementedError):
         raise SheetError([Problem("", f"{file} is no XLSX file")]) from None
     if len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED_BYTES:
         raise SheetError([Problem("", "the file unpacks to more than a price sheet can hold")])
     if any(re.search(r"vba|macro", part.filename, re.IGNORECASE) for part in parts):
         raise SheetError([Problem("", "the file holds macros; save it as .xlsx")])
+    packed.seek(0)
+    return packed
