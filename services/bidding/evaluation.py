@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from linepool.offers.tariffs import TAX_BASES, tariff_of
 from linepool.rating.comparison import Comparison
 from linepool.rating.evaluate import Reply, evaluate
 from linepool.rating.lines import ServiceUsage, UsageLine
 from linepool.rating.money import over_months
-from services.bidding.domain.box import TAX_BASES, StoredReply, tariff_of
+from services.bidding.domain.box import StoredReply
 from shared.canonical import canonical_json
 from shared.messages.aggregation import LineUsage, UsageLinesReported
 from shared.messages.providers import Offer

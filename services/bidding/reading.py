@@ -9,6 +9,7 @@ from services.bidding.domain.box import NoOffer
 from services.bidding.domain.intake import Arrival, ProviderWord, Rejection, WithoutContent
 from shared.fetched import UNREADABLE
 from shared.messages.providers import (
+    MESSAGE_BYTES,
     AccessRequested,
     InvitationAcknowledged,
     InvitationDeclined,
@@ -20,8 +21,6 @@ from shared.messages.providers import (
 )
 from shared.record import Record
 
-MESSAGE_BYTES = 900 * 1024
-"""A larger body is rejected: what follows from a message must fit under the broker's limit of 1 MiB."""
 MESSAGE_DEPTH = 10
 """JSON nested deeper is rejected; a price tier stands at depth 6."""
 DETAIL_LENGTH = 300

@@ -25,6 +25,9 @@ from shared.messages.base import (
 SmallNumber = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A version, revision or award; no provider makes us keep a number of any length."""
 
+MESSAGE_BYTES = 900 * 1024
+"""A larger message is rejected: what follows from it must fit under the broker's limit of 1 MiB."""
+
 
 class ProviderMessage(AboutPurchase):
     """A message of a provider: hostile input until proven otherwise, so unknown fields are refused."""

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from linepool.rating.tariff import OneTime, Per, Recurring, Tariff, TaxBasis, Tier, UsagePrice
+from linepool.offers import validity
 from shared.messages.bidding import Acknowledgement
-from shared.messages.providers import Offer, OneTimePrice, RecurringPrice
+from shared.messages.providers import Offer
 from shared.messages.rfp import DeadlinePassed, RequestIssued, ServiceNeed
 from shared.outcomes import NotYet
 
@@ -17,7 +17,6 @@ Seal = Literal["none", "hpke"]
 Place = tuple[str, int]
 """A topic and a partition."""
 
-TAX_BASES = {"net": TaxBasis.NET, "gross": TaxBasis.GROSS}
 LISTED_REPLIES = 2_000
 """So many replies are named when a box is opened: more would not fit into one message."""
 LISTED_ACKNOWLEDGEMENTS = 2_000
@@ -232,37 +231,4 @@ def reasons_against(request: Request, reply: StoredReply) -> list[str]:
     reasons: list[str] = []
     if reply.request_version != request.version:
         reasons.append(f"answers version {reply.request_version}, version {request.version} stands")
-    if offer.currency != request.currency:
-        reasons.append(f"is in {offer.currency}, the request asks for {request.currency}")
-    if offer.tax_basis != request.tax_basis:
-        reasons.append(f"is {offer.tax_basis}, the request asks for {request.tax_basis} prices")
-    if offer.contract_months != request.contract_months:
-        reasons.append(
-            f"binds for {offer.contract_months} months, the request asks for {request.contract_months}"
-        )
-    units = {part.service: part.unit for part in offer.components if part.kind == "usage"}
-    for need in request.services:
-        if need.service not in units:
-            reasons.append(f"does not price {need.service}")
-        elif units[need.service] != need.unit:
-            reasons.append(
-                f"prices {need.service} per {units[need.service]}, the request counts it in {need.unit}"
-            )
-    return reasons
-
-
-def tariff_of(offer: Offer) -> Tariff:
-    """Return the offer as it is rated. Its tiers begin at volume 0: the first is the price below all others."""
-    components: list[Recurring | OneTime | UsagePrice] = []
-    for part in offer.components:
-        if isinstance(part, RecurringPrice):
-            components.append(Recurring(Per(part.per), part.price))
-        elif isinstance(part, OneTimePrice):
-            components.append(OneTime(Per(part.per), part.price))
-        else:
-            price = part.tiers[0].price if part.price is None else part.price
-            tiers = tuple(Tier(tier.from_volume, tier.price) for tier in part.tiers[1:])
-            components.append(UsagePrice(part.service, part.unit, price, tiers))
-    return Tariff(
-        offer.name, offer.currency, TAX_BASES[offer.tax_basis], offer.contract_months, tuple(components)
-    )
+    return [*reasons, *validity.reasons_against(request, offer)]

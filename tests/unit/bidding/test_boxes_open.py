@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linepool.offers.tariffs import tariff_of
 from services.bidding.domain.box import (
     LISTED_REPLIES,
     Box,
@@ -20,7 +21,6 @@ from services.bidding.domain.box import (
     may_read_ends,
     open_box,
     pass_deadline,
-    tariff_of,
 )
 from shared.messages.providers import Offer
 from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, LISTED, Purchase, an_offer
