@@ -18,6 +18,7 @@ from services.bidding.opening import judge_opened_boxes, judge_replies, tell_of_
 from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store
+from shared.envelope import derived_id
 from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
 
@@ -109,7 +110,12 @@ async def _close(runtime: Runtime, purchase_id: UUID) -> str | None:
 
 async def _note_closing_ends(runtime: Runtime, box: Box, request: Request) -> str | None:
     allowance = timedelta(seconds=settings_of(runtime).skew_allowance_s)
-    not_yet = may_read_ends(box, await box_store.now(runtime.pool), skew=runtime.skew, allowance=allowance)
+    # What was opened before a restore was opened with the clocks compared; where all is adopted, nothing is sent to compare them.
+    opened_before = runtime.adoptions.decided_at(
+        derived_id(runtime.service, "open", box.purchase_id, request.version)
+    )
+    skew = timedelta(0) if opened_before else runtime.skew
+    not_yet = may_read_ends(box, await box_store.now(runtime.pool), skew=skew, allowance=allowance)
     if not_yet is not None:
         return not_yet.reason
     ends = await known_ends(runtime, [f"replies.{provider}" for provider in sorted(request.provider_ids)])

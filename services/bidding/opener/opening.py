@@ -115,9 +115,7 @@ class Opener:
         return None
 
     async def _open_replies(self, tx: asyncpg.Connection, purchase_id: UUID) -> None:
-        after = ""
-        while replies := await store.standing_replies(tx, purchase_id, after=after, limit=REPLIES_AT_A_TIME):
+        async for replies in store.standing_replies(tx, purchase_id, at_a_time=REPLIES_AT_A_TIME):
             # A thread, so that the health checks are answered meanwhile.
             opened = await asyncio.to_thread(open_replies, self.secret, replies)
             await store.add_openings(tx, purchase_id, opened)
-            after = replies[-1].provider_id

@@ -1,7 +1,7 @@
 """The SQL of the opener: what it may see of bidding's tables, and its own, in which nothing is ever changed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -119,18 +119,19 @@ async def note_opening(tx: Connection, purchase_id: UUID, request_version: int) 
     return replies
 
 
-async def standing_replies(tx: Connection, purchase_id: UUID, *, after: str, limit: int) -> list[SealedReply]:
-    """Return the replies that stand in a box, by provider, from behind a provider on."""
-    rows = await tx.fetch(
+async def standing_replies(
+    tx: Connection, purchase_id: UUID, *, at_a_time: int
+) -> AsyncIterator[list[SealedReply]]:
+    """Yield the replies that stand in a box, so many at a time; one query, so that each is read once."""
+    cursor = await tx.cursor(
         """
         SELECT reply_id, purchase_id, provider_id, request_version, revision, body
-        FROM bidding.standing_replies WHERE purchase_id = $1 AND provider_id > $2 ORDER BY provider_id LIMIT $3
+        FROM bidding.standing_replies WHERE purchase_id = $1
         """,
         purchase_id,
-        after,
-        limit,
     )
-    return [SealedReply(**row) for row in rows]
+    while rows := await cursor.fetch(at_a_time):
+        yield [SealedReply(**row) for row in rows]
 
 
 async def add_openings(tx: Connection, purchase_id: UUID, opened: Sequence[Opened]) -> None:
