@@ -1,8 +1,8 @@
 """A provider without our code: confluent-kafka and cryptography alone. It takes part in one purchase and then ends.
 
 `python plain_provider.py BUNDLE [PRICE [PURCHASE]]`: it replies to the request of this purchase, or to the first that it is
-shown, with this price for every unit (default 0.10), and, if the group selects it, proposes terms. It ends once the terms are accepted, or
-another was selected.
+shown, with this price for every unit (default 0.10), and, if the group selects it, proposes terms. It ends once the terms are
+accepted, or another was selected.
 """
 
 import base64
