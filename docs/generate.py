@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deploy.access import model
+from docs.asyncapi import asyncapi
 from shared.messages import Command, Message, Refused, registry
 from shared.messages.rfp import RegistrationCommand
 from shared.streams import Streams
@@ -186,6 +187,7 @@ def outputs() -> dict[Path, str]:
     }
     files[ROOT / "docs" / "flow.md"] = flow_page()
     files[ROOT / "docs" / "access.md"] = access_page()
+    files[ROOT / "docs" / "providers" / "asyncapi.json"] = asyncapi()
     for service in SERVICES:
         readme = ROOT / "services" / service / "README.md"
         text = readme.read_text()

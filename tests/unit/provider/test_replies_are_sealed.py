@@ -1,9 +1,14 @@
 """A reply that leaves the kit is one that bidding would take, and only the opener can read it."""
 
+import json
+from base64 import b64decode
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from linepool.provider.bundle import Keys
 from linepool.provider.errors import OfferError, RequestError, SealError
@@ -12,6 +17,7 @@ from linepool.provider.request import Request
 from linepool.provider.sealing import BLOCK, make_reply
 from shared.messages.providers import Offer, ReplySubmitted
 from shared.sealing import offer_info, open_sealed, private_key, public_key_b64
+from shared.signing import is_signed, seal_key_statement
 from tests.unit.provider.a_request import BOX_KEY, KEYS, PROVIDER, PURCHASE, a_request, an_offer
 
 SEALED = a_request(sealed=True)
@@ -117,3 +123,16 @@ def test_a_document_that_is_not_its_manifests_is_refused() -> None:
         Request.of(SEALED.presented, SEALED.content_json, {"usage-lines": b"{}"})
     with pytest.raises(RequestError, match="'request' is not what"):
         Request.of(SEALED.presented, SEALED.content_json + b" ", SEALED.documents)
+
+
+def test_the_vector_for_other_languages_is_what_we_do() -> None:
+    file = Path(__file__).parents[3] / "docs" / "providers" / "seal-vector.json"
+    vector = json.loads(file.read_text())
+    private = X25519PrivateKey.from_private_bytes(b64decode(vector["private_key"]))
+    about = UUID(vector["purchase_id"]), vector["request_version"]
+    assert public_key_b64(private) == vector["public_key"]
+    assert seal_key_statement(*about, vector["public_key"]).decode() == vector["key_statement"]
+    assert is_signed(vector["seal_keys"], vector["key_statement"].encode(), vector["key_signature"])
+    assert offer_info(*about, vector["provider_id"], vector["revision"]) == vector["info"]
+    content = open_sealed(private, vector["sealed_offer"], vector["info"])
+    assert content == vector["content"].encode().ljust(vector["content_bytes"])
