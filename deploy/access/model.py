@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import yaml
 
-Operation = Literal["READ", "WRITE"]
+Operation = Literal["READ", "WRITE", "DESCRIBE"]
 Resource = Literal["TOPIC", "GROUP"]
 Pattern = Literal["LITERAL", "PREFIXED"]
-Kind = Literal["service", "person", "provider"]
+Kind = Literal["service", "person", "monitor", "process", "provider"]
+"""A `monitor` describes and reads nothing; a `process` has a role at Postgres and no user at Kafka."""
 
 _PROVIDER_ID = re.compile(r"[a-z0-9]{12}")
 _PREFIX = re.compile(r"([a-z0-9-]+\.)?")
@@ -32,6 +33,7 @@ class Topic:
     max_message_bytes: int
     cleanup_policy: Literal["delete", "compact"]
     timestamp_type: Literal["LogAppendTime"]
+    compression_type: Literal["producer", "uncompressed"] = "producer"
     segment_ms: int | None = None
     max_compaction_lag_ms: int | None = None
     delete_retention_ms: int | None = None
@@ -43,6 +45,7 @@ class Topic:
             "max.message.bytes": self.max_message_bytes,
             "cleanup.policy": self.cleanup_policy,
             "message.timestamp.type": self.timestamp_type,
+            "compression.type": self.compression_type,
             "segment.ms": self.segment_ms,
             "max.compaction.lag.ms": self.max_compaction_lag_ms,
             "delete.retention.ms": self.delete_retention_ms,
@@ -52,15 +55,25 @@ class Topic:
 
 @dataclass(frozen=True)
 class Principal:
-    """One Kafka user, the topics it may use (`x.*` for a prefix), and its role and schema at Postgres."""
+    """One Kafka user, the topics it may use (`x.*` for a prefix), and its role and schema at Postgres.
+
+    `group_prefix` is what its own consumer groups begin with; None: it has none. `describe_groups` are prefixes too.
+    """
 
     name: str
     kind: Kind
-    write: tuple[str, ...]
-    read: tuple[str, ...]
-    group_prefix: str
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    describe: tuple[str, ...] = ()
+    group_prefix: str | None = None
+    describe_groups: tuple[str, ...] = ()
     role: str | None = None
     schema: str | None = None
+
+    @property
+    def has_kafka_user(self) -> bool:
+        """Tell whether it logs in at Kafka."""
+        return self.kind != "process"
 
 
 @dataclass(frozen=True, order=True)
@@ -91,9 +104,27 @@ def principals() -> tuple[Principal, ...]:
     )
 
 
+def kafka_users() -> tuple[Principal, ...]:
+    """Return those of the principals that log in at Kafka."""
+    return tuple(principal for principal in principals() if principal.has_kafka_user)
+
+
 def services() -> tuple[Principal, ...]:
-    """Return the principals that have a role and a schema at Postgres."""
+    """Return the services, each with a user at Kafka and a role and a schema at Postgres."""
+    return tuple(principal for principal in principals() if principal.kind == "service")
+
+
+def roles() -> tuple[Principal, ...]:
+    """Return those of the principals that have a role and a schema at Postgres."""
     return tuple(principal for principal in principals() if principal.role)
+
+
+def provider_quotas() -> dict[str, float]:
+    """Return how much of one broker a provider may take, under Kafka's names.
+
+    Bytes a second, percent of one thread, and changes of topics a second (KIP-13, KIP-124, KIP-599).
+    """
+    return {name: float(value) for name, value in _read("principals")["provider"]["quotas"].items()}
 
 
 def provider(pid: str) -> Principal:
@@ -110,14 +141,20 @@ def acls_of(principal: Principal, prefix: str = "") -> tuple[AclRule, ...]:
     uses: tuple[tuple[Operation, tuple[str, ...]], ...] = (
         ("READ", principal.read),
         ("WRITE", principal.write),
+        ("DESCRIBE", principal.describe),
     )
     rules = [
         AclRule(username, "TOPIC", *_pattern(prefix + name), operation)
         for operation, names in uses
         for name in names
     ]
-    group = AclRule(username, "GROUP", "PREFIXED", prefix + principal.group_prefix, "READ")
-    return (*rules, group)
+    if principal.group_prefix is not None:
+        rules.append(AclRule(username, "GROUP", "PREFIXED", prefix + principal.group_prefix, "READ"))
+    rules += [
+        AclRule(username, "GROUP", "PREFIXED", prefix + groups, "DESCRIBE")
+        for groups in principal.describe_groups
+    ]
+    return tuple(rules)
 
 
 def provider_acls(pid: str, prefix: str = "") -> tuple[AclRule, ...]:
@@ -149,14 +186,17 @@ def _pattern(name: str) -> tuple[Pattern, str]:
 
 
 def _principal(name: str, kind: Kind, entry: Mapping[str, Any]) -> Principal:
-    if not entry["groups"].endswith("."):
-        raise ValueError(f"the group prefix of {name} must end in a dot")
+    groups, described = entry.get("groups"), tuple(entry.get("describe_groups", ()))
+    if not all(one.endswith(".") for one in (*described, groups) if one is not None):
+        raise ValueError(f"the group prefixes of {name} must end in a dot")
     return Principal(
         name=name,
         kind=kind,
-        write=tuple(entry["write"]),
-        read=tuple(entry["read"]),
-        group_prefix=entry["groups"],
+        write=tuple(entry.get("write", ())),
+        read=tuple(entry.get("read", ())),
+        describe=tuple(entry.get("describe", ())),
+        group_prefix=groups,
+        describe_groups=described,
         role=entry.get("role"),
         schema=entry.get("schema"),
     )
@@ -179,6 +219,7 @@ def _filled(entry: Mapping[str, Any], pid: str) -> dict[str, Any]:
         if isinstance(value, list)
         else value.replace("<pid>", pid)
         for key, value in entry.items()
+        if key != "quotas"
     }
 
 

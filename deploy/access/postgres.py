@@ -1,17 +1,17 @@
-"""Brings a Postgres database to one role and one schema per service. Running it again sets passwords only."""
+"""Brings a Postgres database to one role and one schema per service and process. Running it again sets passwords only."""
 
 from collections.abc import Mapping
 
 import asyncpg
 
-from deploy.access.model import Principal, services
+from deploy.access.model import Principal, roles
 
 # The name is quoted by Postgres itself; DDL takes no parameters.
 _QUOTED = "SELECT format($1, VARIADIC $2::text[])"
 
 
 async def apply_roles(admin_dsn: str, passwords: Mapping[str, str]) -> None:
-    """Give every service of principals.yaml its role (LOGIN, its password) and its schema, and nothing else.
+    """Give everyone with a role in principals.yaml that role (LOGIN, its password) and its schema, and nothing else.
 
     `admin_dsn` names the database and a role that may create roles and owns the database or is a super user.
     `passwords` goes by role. PUBLIC loses the database and the schema `public`. The server's log keeps to the
@@ -24,8 +24,8 @@ async def apply_roles(admin_dsn: str, passwords: Mapping[str, str]) -> None:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('linepool deploy/access'))")
             await _close_database(connection)
-            for service in services():
-                await _give_schema(connection, service, passwords)
+            for principal in roles():
+                await _give_schema(connection, principal, passwords)
     finally:
         await connection.close()
 
@@ -40,11 +40,11 @@ async def _close_database(connection: "asyncpg.Connection[asyncpg.Record]") -> N
 
 
 async def _give_schema(
-    connection: "asyncpg.Connection[asyncpg.Record]", service: Principal, passwords: Mapping[str, str]
+    connection: "asyncpg.Connection[asyncpg.Record]", principal: Principal, passwords: Mapping[str, str]
 ) -> None:
-    role, schema = service.role, service.schema
+    role, schema = principal.role, principal.schema
     if role is None or schema is None:
-        raise ValueError(f"{service.name} has no role or no schema in principals.yaml")
+        raise ValueError(f"{principal.name} has no role or no schema in principals.yaml")
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         await _run(connection, "CREATE ROLE %I", role)
     await _run(

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.access.apply import add_providers, apply_access
+from deploy.access.broker import Broker
 from deploy.access.login import Login
-from deploy.access.model import check_provider_id, principals, services
+from deploy.access.model import check_provider_id, kafka_users, roles
 from deploy.access.postgres import apply_roles
 from deploy.local.handles import KafkaHandle, PostgresHandle
 from deploy.local.mail import LocalMail
@@ -31,7 +32,7 @@ class Stack:
     """A running stack. Passwords are random and kept in the folder, so that the same folder works again.
 
     `passwords` goes by principal (without the prefix) for Kafka, `role_passwords` by role for Postgres,
-    `secrets` by service (hex, 32 bytes). `source` is `environment`, `containers` or `local`.
+    `secrets` by service or process (hex, 32 bytes). `source` is `environment`, `containers` or `local`.
     """
 
     kafka: KafkaHandle
@@ -84,16 +85,19 @@ class Stack:
         scheme, _, rest = self.admin_dsn.partition("://")
         return f"{scheme}://{role}:{self.role_passwords[role]}@{rest.rpartition('@')[2]}"
 
+    @property
+    def broker(self) -> Broker:
+        """Kafka, for the commands of the one who runs it."""
+        return Broker(self.bootstrap_servers, self.admin, self.ca_file, self.prefix)
+
     def add_provider(self, pid: str) -> Login:
-        """Give one provider its topics, user and rules; return its login with a new password."""
+        """Give one provider its topics, user, rules and quotas; return its login with a new password."""
         return self.add_providers([pid])[0]
 
-    def add_providers(self, pids: list[str]) -> tuple[Login, ...]:
-        """Do what `add_provider` does for many at once."""
+    def add_providers(self, pids: list[str], *, quotas: bool = True) -> tuple[Login, ...]:
+        """Do what `add_provider` does for many at once; without `quotas` they may send as fast as they can."""
         new = {check_provider_id(pid): secrets.token_hex(16) for pid in pids}
-        return add_providers(
-            self.bootstrap_servers, self.admin, new, prefix=self.prefix, ca_file=self.ca_file
-        )
+        return add_providers(self.broker, new, quotas=quotas)
 
 
 @contextmanager
@@ -118,14 +122,16 @@ def start_stack(folder: Path | None = None, environment: Mapping[str, str] = os.
 
 def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
     remembered = folder / "passwords.json"
-    if not remembered.exists():
-        chosen = {
-            "passwords": {principal.name: secrets.token_hex(16) for principal in principals()},
-            "role_passwords": {service.role: secrets.token_hex(16) for service in services()},
-            "secrets": {service.name: secrets.token_hex(32) for service in services()},
-        }
-        remembered.touch(mode=0o600)
-        remembered.write_text(json.dumps(chosen))
+    known = json.loads(remembered.read_text()) if remembered.exists() else {}
+    chosen: dict[str, dict[str, str]] = {
+        "passwords": {user.name: secrets.token_hex(16) for user in kafka_users()},
+        "role_passwords": {str(one.role): secrets.token_hex(16) for one in roles()},
+        "secrets": {one.name: secrets.token_hex(32) for one in roles()},
+    }
+    for kind, values in chosen.items():
+        values.update(known.get(kind, {}))
+    remembered.touch(mode=0o600)
+    remembered.write_text(json.dumps(chosen))
     return Stack(
         kafka=found.kafka,
         postgres=found.postgres,
@@ -134,7 +140,7 @@ def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
         source=found.source,
         prefix=prefix,
         ca_file=found.ca_file,
-        **json.loads(remembered.read_text()),
+        **chosen,
     )
 
 
@@ -142,7 +148,7 @@ def _apply(stack: Stack) -> None:
     # A thread of their own: the caller may have an event loop running.
     with ThreadPoolExecutor(max_workers=2) as both:
         roles = both.submit(lambda: asyncio.run(apply_roles(stack.admin_dsn, stack.role_passwords)))
-        apply_access(stack.bootstrap_servers, stack.admin, stack.passwords, stack.prefix, stack.ca_file)
+        apply_access(stack.broker, stack.passwords)
         roles.result()
 
 
