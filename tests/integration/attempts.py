@@ -20,7 +20,6 @@ from aiokafka.protocol.admin import (
     DescribeAclsRequest,
     DescribeClientQuotasRequest,
     DescribeConfigsRequest,
-    DescribeGroupsRequest,
     ListGroupsRequest,
     ListPartitionReassignmentsRequest,
 )
@@ -40,6 +39,7 @@ from aiokafka.protocol.transaction import (
 from aiokafka.protocol.types import (
     Array,
     Boolean,
+    Bytes,
     CompactArray,
     CompactBytes,
     CompactString,
@@ -105,6 +105,33 @@ incremental_alter_configs = _request(
     Schema(
         ("throttle_time_ms", Int32),
         ("responses", Array(("error_code", Int16), ("message", _TEXT), ("type", Int8), ("name", _TEXT))),
+    ),
+)
+# aiokafka has it too, and reads the answers of its newest version wrongly.
+describe_groups = _request(
+    15,
+    Schema(("groups", Array(_TEXT))),
+    Schema(
+        (
+            "groups",
+            Array(
+                ("error_code", Int16),
+                ("group", _TEXT),
+                ("state", _TEXT),
+                ("protocol_type", _TEXT),
+                ("protocol", _TEXT),
+                (
+                    "members",
+                    Array(
+                        ("member", _TEXT),
+                        ("client", _TEXT),
+                        ("host", _TEXT),
+                        ("metadata", Bytes),
+                        ("assignment", Bytes),
+                    ),
+                ),
+            ),
+        ),
     ),
 )
 elect_leaders = _request(
@@ -315,7 +342,7 @@ class OnGroups:
         topics = [self._topic]
         return await self._each(
             lambda group: consumer_group_heartbeat(
-                f"{group}.anew", "AAAAAAAAAAAAAAAAAAAAAA", 0, None, None, 5000, topics, None, [], {}
+                f"{group}-anew", "AAAAAAAAAAAAAAAAAAAAAA", 0, None, None, 5000, topics, None, [], {}
             )
         )
 
@@ -343,8 +370,8 @@ class OnGroups:
         return await self._each(lambda group: FindCoordinatorRequest(group, 0))
 
     async def describe(self) -> Codes:
-        answer = await self._send(DescribeGroupsRequest(self._groups))
-        return {group[1]: group[0] for group in answer.groups}
+        answer = await self._send(describe_groups(self._groups))
+        return {one[1]: one[0] for one in answer.groups}
 
     async def delete(self) -> Codes:
         answer = await self._send(DeleteGroupsRequest(self._groups))
@@ -374,7 +401,7 @@ class OnCluster:
             "describe acls": self._try(DescribeAclsRequest(1, None, 1, None, None, 1, 1), code),
             "create acls": self._try(CreateAclsRequest(*acl), lambda answer: answer.creation_responses[0][0]),
             "delete acls": self._try(DeleteAclsRequest(*acl), lambda answer: answer.filter_responses[0][0]),
-            "describe scram users": self._try(describe_scram(None, {}), code),
+            "describe scram users": self._try(describe_scram([("mallory", {})], {}), code),
             "alter scram users": self._try(
                 alter_scram([], [("mallory", 2, 4096, b"salt" * 4, b"p" * 64, {})], {}),
                 lambda answer: answer.results[0][1],

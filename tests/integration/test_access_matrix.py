@@ -217,6 +217,9 @@ async def try_everything(scene: Scene, who: str, rights: str, connect: Open) -> 
             expected = {UNKNOWN_TOPIC if topic in MISSING else 0} if allowed else {TOPIC_DENIED}
             if who in CUT_OFF and name == "fetch":
                 expected.add(-1)
+            if name == "delete" and topic in MISSING and may_see(rights, topic):
+                # Who may know of a topic is told that it is not there.
+                expected = {UNKNOWN_TOPIC}
             found = codes.get(prefix + topic)
             cells["topics"] += 1
             if (-1 if found is None else found) not in expected:
