@@ -52,7 +52,7 @@ class Latency:
 def measure(stack: Stack) -> Latency:
     """Run the purchases one after the other on the five services."""
     providers = [f"lat000{index:06d}" for index in range(PROVIDERS)]
-    stack.add_providers(providers)
+    stack.add_providers(providers, quotas=False)
     with Services(stack):
         bare = asyncio.run(_round_trips(stack))
         ours = asyncio.run(_purchases(stack, providers))

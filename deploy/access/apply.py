@@ -1,13 +1,11 @@
 """Brings a Kafka to what topics.yaml and principals.yaml say. Running it again changes nothing."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -20,135 +18,190 @@ from confluent_kafka.admin import (
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
-from deploy.access.login import Login, admin_client
-from deploy.access.model import (
-    AclRule,
-    Topic,
-    acls_of,
-    kafka_users,
-    provider,
-    provider_acls,
-    provider_topics,
-    topics,
+from deploy.access.broker import TRANSIENT, AccessError, Broker, code, patiently, results, wait_until
+from deploy.access.difference import (
+    CUT_OFF_QUOTAS,
+    Difference,
+    admitted,
+    compare,
+    cut_off,
+    together,
+    wanted_of_everyone,
 )
+from deploy.access.found import HeldRule, held, look
+from deploy.access.login import Login
+from deploy.access.model import Topic, kafka_users, provider, provider_topics
+from deploy.access.quotas import change_user_quotas
 
-_PATIENCE_SECONDS = 30.0
 _SCRAM_ITERATIONS = 8192
-_TRANSIENT = {
-    KafkaError._TRANSPORT,  # noqa: SLF001 -- confluent-kafka names its public error codes with an underscore
-    KafkaError._TIMED_OUT,  # noqa: SLF001 -- as above
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 -- as above
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_CONTROLLER,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 -- as above
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- as above
-    # What the client says while it knows no leader for any of the partitions.
-    KafkaError._NOENT,  # noqa: SLF001 -- as above
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    # A broker that has just restarted counts leader epochs behind what the client has heard.
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.FENCED_LEADER_EPOCH,
-}
 
 
-def apply_access(
-    bootstrap: str,
-    admin_login: Login,
-    passwords: Mapping[str, str],
-    prefix: str = "",
-    ca_file: Path | None = None,
-) -> None:
-    """Create or correct every topic, user and rule that exists once; wait until topics and users are visible.
+def apply_access(broker: Broker, passwords: Mapping[str, str]) -> Difference:
+    """Create or correct everything that is ours at a broker; wait until topics and users are visible.
 
-    `passwords` goes by principal of principals.yaml (without the prefix); KeyError names one that is absent.
-    Raises KafkaException when Kafka refuses, TimeoutError when what was made does not become visible.
+    `passwords` goes by principal of principals.yaml (without the prefix), and is set for each; KeyError names a user that
+    is not there and has none. Providers keep theirs. Returns what was different.
+    Raises KafkaException when Kafka refuses, AccessError when what was made does not become visible.
     """
-    everyone = kafka_users()
-    logins = [Login(prefix + principal.name, passwords[principal.name]) for principal in everyone]
-    rules = [rule for principal in everyone for rule in acls_of(principal, prefix)]
-    _apply(lambda: admin_client(bootstrap, admin_login, ca_file), topics(prefix), logins, rules)
+    difference = difference_of(broker)
+    names = {broker.prefix + user.name: user.name for user in kafka_users()}
+    given = {user: passwords[name] for user, name in names.items() if name in passwords}
+    settle(broker, difference, given)
+    return difference
 
 
-def add_provider(
-    bootstrap: str,
-    admin_login: Login,
-    pid: str,
-    password: str,
-    *,
-    prefix: str = "",
-    ca_file: Path | None = None,
-) -> Login:
-    """Create or correct one provider's three topics, user and rules; return its login.
+def difference_of(broker: Broker, trusted: Collection[str] = ()) -> Difference:
+    """Return what differs between the broker and deploy/access/; see `compare`."""
+    found = look(broker)
+    return compare(found, wanted_of_everyone(found), trusted)
+
+
+def add_provider(broker: Broker, pid: str, password: str) -> Login:
+    """Create or correct one provider's three topics, user, rules and quotas; return its login.
 
     Raises ValueError for an id that is not allowed, and what `apply_access` raises.
     """
-    return add_providers(bootstrap, admin_login, {pid: password}, prefix=prefix, ca_file=ca_file)[0]
+    return add_providers(broker, {pid: password})[0]
 
 
-def add_providers(
-    bootstrap: str,
-    admin_login: Login,
-    passwords: Mapping[str, str],
-    *,
-    prefix: str = "",
-    ca_file: Path | None = None,
-) -> tuple[Login, ...]:
+def add_providers(broker: Broker, passwords: Mapping[str, str], *, quotas: bool = True) -> tuple[Login, ...]:
     """Do what `add_provider` does for many at once (`passwords` by id); the logins come in the same order."""
-    logins = tuple(Login(prefix + provider(pid).name, password) for pid, password in passwords.items())
-    _apply(
-        lambda: admin_client(bootstrap, admin_login, ca_file),
-        [topic for pid in passwords for topic in provider_topics(pid, prefix)],
-        logins,
-        [rule for pid in passwords for rule in provider_acls(pid, prefix)],
-    )
+    wanted = together(admitted(pid, broker.prefix, quotas=quotas) for pid in passwords)
+    logins = tuple(Login(broker.prefix + provider(pid).name, password) for pid, password in passwords.items())
+    settle(broker, compare(look(broker), wanted), {login.username: login.password for login in logins})
     return logins
 
 
-def _apply(
-    connect: Callable[[], AdminClient],
-    wanted: Sequence[Topic],
-    logins: Sequence[Login],
-    rules: Iterable[AclRule],
-) -> None:
-    admin = connect()
-    # Rules first: a topic is never there before the rules about it.
-    _patiently(lambda: _results(admin.create_acls([_binding(rule) for rule in rules])))
-    _patiently(lambda: _results(admin.alter_user_scram_credentials([_credential(login) for login in logins])))
-    _patiently(lambda: _create_topics(admin, wanted))
-    _wait_for_topics(connect, wanted)
+def admit_provider(
+    broker: Broker, pid: str, password: str | None, *, certificate: bool = False
+) -> Difference:
+    """Create or correct what is of one provider, with a new password if one is given; return what was different.
+
+    With `certificate` it has no user with a password. Raises AccessError if it needs a password and none is given.
+    """
+    wanted = admitted(pid, broker.prefix, password=not certificate)
+    difference = compare(look(broker), wanted)
+    if difference.users_missing and password is None:
+        raise AccessError(
+            f"provider {pid} has no user at the broker, and no password was given for a new one"
+        )
+    settle(broker, difference, {} if password is None else dict.fromkeys(wanted.users, password))
+    return difference
+
+
+def cut_provider_off(broker: Broker, pid: str, *, delete_topics: bool = False) -> Difference:
+    """Take a provider's rights and its user, and if asked for its topics, with all that they hold.
+
+    When this returns, none of its requests is obeyed any more, on connections that are open neither; and a fetch that has
+    been waiting since before brings nothing.
+    """
+    found = look(broker)
+    kept = tuple(topic for topic in provider_topics(pid, broker.prefix) if topic.name in found.topics)
+    difference = compare(found, cut_off(pid, broker.prefix, kept))
+    settle(broker, difference, {})
+    if delete_topics:
+        admin = broker.client()
+        names = [topic.name for topic in kept]
+        if names:
+            patiently(lambda: results(admin.delete_topics(names), KafkaError.UNKNOWN_TOPIC_OR_PART))
+            wait_until(
+                lambda: not {*names} & {*broker.client().list_topics(timeout=10).topics},
+                f"the topics of provider {pid} did not go away",
+            )
+        user = broker.prefix + provider(pid).name
+        change_user_quotas(broker, {user: dict.fromkeys(CUT_OFF_QUOTAS)})
+    return difference
+
+
+def settle(broker: Broker, difference: Difference, passwords: Mapping[str, str]) -> None:
+    """Put right what can be put right, set these passwords (by user), and wait until it is visible.
+
+    Raises KeyError for a user that is missing and has no password here.
+    """
+    admin = broker.client()
+    logins = [Login(user, password) for user, password in passwords.items()]
+    for user in difference.users_missing:
+        if user not in passwords:
+            raise KeyError(user)
+    # What takes rights away comes before what gives some; and a topic is never there before the rules about it.
+    change_user_quotas(broker, {user: dict(values) for user, values in difference.quotas})
+    _delete_rules(admin, difference.rules_surplus)
+    if difference.rules_missing:
+        missing = [_binding(held(rule)) for rule in difference.rules_missing]
+        patiently(lambda: results(admin.create_acls(missing)))
+    _change_users(admin, logins, difference.users_surplus)
+    _create_topics(admin, difference.topics_missing)
+    _correct_topics(admin, difference)
+    _wait_for_topics(broker, difference.topics_missing)
     _wait_for_users(admin, logins)
+    _wait_for_rules(broker, difference)
 
 
-def _create_topics(admin: AdminClient, wanted: Sequence[Topic]) -> None:
-    existing = admin.list_topics(timeout=10).topics
-    missing = [topic for topic in wanted if topic.name not in existing]
+def _delete_rules(admin: AdminClient, surplus: Sequence[HeldRule]) -> None:
+    if not surplus:
+        return
+    exactly = [
+        AclBindingFilter(
+            ResourceType[rule.resource],
+            rule.name,
+            ResourcePatternType[rule.pattern],
+            rule.principal,
+            rule.host,
+            AclOperation[rule.operation],
+            AclPermissionType[rule.permission],
+        )
+        for rule in surplus
+    ]
+    patiently(lambda: results(admin.delete_acls(exactly)))
+
+
+def _change_users(admin: AdminClient, logins: Sequence[Login], surplus: Sequence[str]) -> None:
+    changes: list[UserScramCredentialAlteration] = [
+        *(_credential(login) for login in logins),
+        *(UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512) for user in surplus),
+    ]
+    if changes:
+        patiently(lambda: results(admin.alter_user_scram_credentials(changes), KafkaError.RESOURCE_NOT_FOUND))
+
+
+def _create_topics(admin: AdminClient, missing: Sequence[Topic]) -> None:
     if missing:
         # -1 stands for the broker's own replication factor.
         made = [
             NewTopic(topic.name, topic.partitions, replication_factor=-1, config=topic.config())
             for topic in missing
         ]
-        _results(admin.create_topics(made), accepted=KafkaError.TOPIC_ALREADY_EXISTS)
-    present = [topic for topic in wanted if topic.name in existing]
-    if present:
-        _results(admin.incremental_alter_configs([_corrected(topic) for topic in present]))
+        patiently(lambda: results(admin.create_topics(made), KafkaError.TOPIC_ALREADY_EXISTS))
 
 
-def _corrected(topic: Topic) -> ConfigResource:
-    entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        for name, value in topic.config().items()
+def _correct_topics(admin: AdminClient, difference: Difference) -> None:
+    corrected = [
+        ConfigResource(
+            ConfigResource.Type.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(
+                    key,
+                    value,
+                    incremental_operation=AlterConfigOpType.DELETE
+                    if value is None
+                    else AlterConfigOpType.SET,
+                )
+                for key, value in settings
+            ],
+        )
+        for name, settings in difference.settings
     ]
-    return ConfigResource(ConfigResource.Type.TOPIC, topic.name, incremental_configs=entries)
+    if corrected:
+        patiently(lambda: results(admin.incremental_alter_configs(corrected)))
 
 
-def _wait_for_topics(connect: Callable[[], AdminClient], wanted: Sequence[Topic]) -> None:
+def _wait_for_topics(broker: Broker, wanted: Sequence[Topic]) -> None:
     latest: OffsetSpec = OffsetSpec.latest()
     offsets = {TopicPartition(topic.name, n): latest for topic in wanted for n in range(topic.partitions)}
 
@@ -156,16 +209,17 @@ def _wait_for_topics(connect: Callable[[], AdminClient], wanted: Sequence[Topic]
         # Metadata names a topic before its partitions can be used: their leaders are asked. By a new client
         # each time, because one that has once heard of a partition without a leader remembers that for long.
         # The name keeps the client until it has answered.
-        asking = connect()
+        asking = broker.client()
         try:
-            _results(asking.list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
+            results(asking.list_offsets(offsets, isolation_level=IsolationLevel.READ_UNCOMMITTED))
         except KafkaException as error:
-            if _code(error) in _TRANSIENT:
+            if code(error) in TRANSIENT:
                 return False
             raise
         return True
 
-    _wait_until(visible, "the topics that were created did not become visible")
+    if offsets:
+        wait_until(visible, "the topics that were created did not become visible")
 
 
 def _wait_for_users(admin: AdminClient, logins: Sequence[Login]) -> None:
@@ -173,14 +227,28 @@ def _wait_for_users(admin: AdminClient, logins: Sequence[Login]) -> None:
 
     def visible() -> bool:
         try:
-            _results(admin.describe_user_scram_credentials(names))
+            results(admin.describe_user_scram_credentials(names))
         except KafkaException as error:
-            if _code(error) == KafkaError.RESOURCE_NOT_FOUND:
+            if code(error) == KafkaError.RESOURCE_NOT_FOUND:
                 return False
             raise
         return True
 
-    _wait_until(visible, "the users that were created did not become visible")
+    if names:
+        wait_until(visible, "the users that were created did not become visible")
+
+
+def _wait_for_rules(broker: Broker, difference: Difference) -> None:
+    """A broker decides by the rules that it shows: once the changes show, they hold."""
+    come, gone = {held(rule) for rule in difference.rules_missing}, set(difference.rules_surplus)
+    users_gone = set(difference.users_surplus)
+
+    def visible() -> bool:
+        found = look(broker)
+        return come <= found.rules and not gone & found.rules and not users_gone & found.users
+
+    if come or gone or users_gone:
+        wait_until(visible, "the rules that were changed did not become visible")
 
 
 def _credential(login: Login) -> UserScramCredentialUpsertion:
@@ -188,47 +256,13 @@ def _credential(login: Login) -> UserScramCredentialUpsertion:
     return UserScramCredentialUpsertion(login.username, info, login.password.encode())
 
 
-def _binding(rule: AclRule) -> AclBinding:
+def _binding(rule: HeldRule) -> AclBinding:
     return AclBinding(
         ResourceType[rule.resource],
         rule.name,
         ResourcePatternType[rule.pattern],
-        f"User:{rule.username}",
-        "*",
+        rule.principal,
+        rule.host,
         AclOperation[rule.operation],
-        AclPermissionType.ALLOW,
+        AclPermissionType[rule.permission],
     )
-
-
-def _results(futures: Mapping[Any, Any], accepted: int | None = None) -> None:
-    for future in futures.values():
-        try:
-            future.result(_PATIENCE_SECONDS)
-        except KafkaException as error:
-            if _code(error) != accepted:
-                raise
-
-
-def _code(error: KafkaException) -> int | None:
-    reason = error.args[0]
-    return reason.code() if isinstance(reason, KafkaError) else None
-
-
-def _patiently(step: Callable[[], None]) -> None:
-    """Take a step again while brokers are away or one does not know yet what another has accepted."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            return step()
-        except KafkaException as error:
-            if _code(error) not in _TRANSIENT or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
-def _wait_until(condition: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{failure} within {_PATIENCE_SECONDS:.0f} s")
-        time.sleep(0.05)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import yaml
 
-Operation = Literal["READ", "WRITE"]
+Operation = Literal["READ", "WRITE", "DESCRIBE"]
 Resource = Literal["TOPIC", "GROUP"]
 Pattern = Literal["LITERAL", "PREFIXED"]
-Kind = Literal["service", "person", "process", "provider"]
-"""A `process` has a role at Postgres and no user at Kafka."""
+Kind = Literal["service", "person", "monitor", "process", "provider"]
+"""A `monitor` describes and reads nothing; a `process` has a role at Postgres and no user at Kafka."""
 
 _PROVIDER_ID = re.compile(r"[a-z0-9]{12}")
 _PREFIX = re.compile(r"([a-z0-9-]+\.)?")
@@ -53,13 +53,18 @@ class Topic:
 
 @dataclass(frozen=True)
 class Principal:
-    """One Kafka user, the topics it may use (`x.*` for a prefix), and its role and schema at Postgres."""
+    """One Kafka user, the topics it may use (`x.*` for a prefix), and its role and schema at Postgres.
+
+    `group_prefix` is what its own consumer groups begin with; None: it has none. `describe_groups` are prefixes too.
+    """
 
     name: str
     kind: Kind
     write: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
+    describe: tuple[str, ...] = ()
     group_prefix: str | None = None
+    describe_groups: tuple[str, ...] = ()
     role: str | None = None
     schema: str | None = None
 
@@ -112,6 +117,14 @@ def roles() -> tuple[Principal, ...]:
     return tuple(principal for principal in principals() if principal.role)
 
 
+def provider_quotas() -> dict[str, float]:
+    """Return how much of one broker a provider may take, under Kafka's names.
+
+    Bytes a second, percent of one thread, and changes of topics a second (KIP-13, KIP-124, KIP-599).
+    """
+    return {name: float(value) for name, value in _read("principals")["provider"]["quotas"].items()}
+
+
 def provider(pid: str) -> Principal:
     """Return the principal of one provider. Raises ValueError for an id that is not allowed."""
     check_provider_id(pid)
@@ -126,6 +139,7 @@ def acls_of(principal: Principal, prefix: str = "") -> tuple[AclRule, ...]:
     uses: tuple[tuple[Operation, tuple[str, ...]], ...] = (
         ("READ", principal.read),
         ("WRITE", principal.write),
+        ("DESCRIBE", principal.describe),
     )
     rules = [
         AclRule(username, "TOPIC", *_pattern(prefix + name), operation)
@@ -134,6 +148,10 @@ def acls_of(principal: Principal, prefix: str = "") -> tuple[AclRule, ...]:
     ]
     if principal.group_prefix is not None:
         rules.append(AclRule(username, "GROUP", "PREFIXED", prefix + principal.group_prefix, "READ"))
+    rules += [
+        AclRule(username, "GROUP", "PREFIXED", prefix + groups, "DESCRIBE")
+        for groups in principal.describe_groups
+    ]
     return tuple(rules)
 
 
@@ -166,15 +184,17 @@ def _pattern(name: str) -> tuple[Pattern, str]:
 
 
 def _principal(name: str, kind: Kind, entry: Mapping[str, Any]) -> Principal:
-    groups = entry.get("groups")
-    if groups is not None and not groups.endswith("."):
-        raise ValueError(f"the group prefix of {name} must end in a dot")
+    groups, described = entry.get("groups"), tuple(entry.get("describe_groups", ()))
+    if not all(one.endswith(".") for one in (*described, groups) if one is not None):
+        raise ValueError(f"the group prefixes of {name} must end in a dot")
     return Principal(
         name=name,
         kind=kind,
         write=tuple(entry.get("write", ())),
         read=tuple(entry.get("read", ())),
+        describe=tuple(entry.get("describe", ())),
         group_prefix=groups,
+        describe_groups=described,
         role=entry.get("role"),
         schema=entry.get("schema"),
     )
@@ -197,6 +217,7 @@ def _filled(entry: Mapping[str, Any], pid: str) -> dict[str, Any]:
         if isinstance(value, list)
         else value.replace("<pid>", pid)
         for key, value in entry.items()
+        if key != "quotas"
     }
 
 

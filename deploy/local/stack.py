@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.access.apply import add_providers, apply_access
+from deploy.access.broker import Broker
 from deploy.access.login import Login
 from deploy.access.model import check_provider_id, kafka_users, roles
 from deploy.access.postgres import apply_roles
@@ -106,16 +107,19 @@ class Stack:
         scheme, _, rest = self.admin_dsn.partition("://")
         return f"{scheme}://{role}:{self.role_passwords[role]}@{rest.rpartition('@')[2]}"
 
+    @property
+    def broker(self) -> Broker:
+        """Kafka, for the commands of the one who runs it."""
+        return Broker(self.bootstrap_servers, self.admin, self.ca_file, self.prefix)
+
     def add_provider(self, pid: str) -> Login:
-        """Give one provider its topics, user and rules; return its login with a new password."""
+        """Give one provider its topics, user, rules and quotas; return its login with a new password."""
         return self.add_providers([pid])[0]
 
-    def add_providers(self, pids: list[str]) -> tuple[Login, ...]:
-        """Do what `add_provider` does for many at once."""
+    def add_providers(self, pids: list[str], *, quotas: bool = True) -> tuple[Login, ...]:
+        """Do what `add_provider` does for many at once; without `quotas` they may send as fast as they can."""
         new = {check_provider_id(pid): secrets.token_hex(16) for pid in pids}
-        return add_providers(
-            self.bootstrap_servers, self.admin, new, prefix=self.prefix, ca_file=self.ca_file
-        )
+        return add_providers(self.broker, new, quotas=quotas)
 
     def issue_certificate(self, pid: str) -> ProviderCertificate:
         """Make a new certificate for one provider, whose topics and rules `add_provider` makes.
@@ -169,9 +173,7 @@ def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
         folder=folder,
         source=found.source,
         prefix=prefix,
-        passwords=chosen["passwords"],
-        role_passwords=chosen["role_passwords"],
-        secrets=chosen["secrets"],
+        **chosen,
     )
 
 
@@ -179,7 +181,7 @@ def _apply(stack: Stack) -> None:
     # A thread of their own: the caller may have an event loop running.
     with ThreadPoolExecutor(max_workers=2) as both:
         roles = both.submit(lambda: asyncio.run(apply_roles(stack.admin_dsn, stack.role_passwords)))
-        apply_access(stack.bootstrap_servers, stack.admin, stack.passwords, stack.prefix, stack.ca_file)
+        apply_access(stack.broker, stack.passwords)
         roles.result()
 
 

@@ -16,6 +16,7 @@ from shared.messages.rfp import (
     RegisterProvider,
     RegistrationCommand,
     ReinstateProvider,
+    RemoveProvider,
     SuspendProvider,
 )
 
@@ -95,7 +96,7 @@ class Officer:
 
 @dataclass(frozen=True)
 class Operator:
-    """Registers, suspends and reinstates providers. Made by `open_operator`."""
+    """Registers, suspends, reinstates and removes providers. Made by `open_operator`."""
 
     orders: Orders
     person_id: UUID
@@ -122,6 +123,10 @@ class Operator:
     async def reinstate(self, provider_id: str) -> UUID:
         """Lift a suspension; return the order's id."""
         return await self._give(ReinstateProvider(provider_id=provider_id))
+
+    async def remove(self, provider_id: str, *, reason: str) -> UUID:
+        """Strike a provider off the register; return the order's id."""
+        return await self._give(RemoveProvider(provider_id=provider_id, reason=reason))
 
     async def outcome(self, order_id: UUID, *, within: float = 30) -> Outcome:
         """Wait for what an order led to; see `Orders.outcome`."""

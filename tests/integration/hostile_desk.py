@@ -110,12 +110,12 @@ class Desk:
         login, stack = self.logins[provider_id], self.system.stack
         return {
             "bootstrap.servers": stack.bootstrap_servers,
-            "security.protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+            "security.protocol": "SASL_SSL",
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": login.username,
             "sasl.password": login.password,
             "log_level": 0,
-        } | ({"ssl.ca.location": str(stack.ca_file)} if stack.ca_file else {})
+        } | {"ssl.ca.location": str(stack.ca_file)}
 
     def reply(self, provider_id: str, offer: Offer | None = None) -> ReplySubmitted:
         """Return the provider's next reply, sealed where the invitation asks for it."""

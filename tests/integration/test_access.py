@@ -243,7 +243,7 @@ def test_the_broker_holds_exactly_the_rules_and_applying_them_again_changes_noth
 ) -> None:
     assert providers
     before = every_rule(stack)
-    apply_access(stack.bootstrap_servers, stack.admin, stack.passwords, stack.prefix, stack.ca_file)
+    apply_access(stack.broker, stack.passwords)
     assert every_rule(stack) == before
     expected = [rule for principal in principals() for rule in acls_of(principal, stack.prefix)]
     expected += [rule for pid in (ONE, OTHER) for rule in provider_acls(pid, stack.prefix)]

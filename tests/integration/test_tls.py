@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.access.apply import add_provider
+from deploy.access.broker import Broker
 from deploy.access.certificates import Authority, Pair
 from deploy.access.login import Login, admin_client
 from deploy.local.kafka import LocalKafka
@@ -316,7 +317,7 @@ async def test_a_deleted_users_open_session_ends_when_its_login_is_due_again(tmp
     kafka.start()
     try:
         # Its rules stay: what ends here, ends because the user is gone.
-        login = add_provider(kafka.bootstrap_servers, kafka.admin, ONE, "known", ca_file=kafka.ca_file)
+        login = add_provider(Broker(kafka.bootstrap_servers, kafka.admin, kafka.ca_file), ONE, "known")
         open_ = {
             address: AIOKafkaProducer(
                 **Connection(address, login.username, login.password, kafka.ca_file).arguments(),

@@ -15,36 +15,11 @@ from deploy.access.model import (
     services,
     topics,
 )
+from tests.access_table import EVERYONE, INTERNAL, MONITORS, PEOPLE, SERVICES
 
 PID = "k3v9q2m7x1ab"
-SERVICES = {"aggregation", "rfp", "distribution", "bidding", "notification"}
-PEOPLE = {"portal", "officer", "operator"}
 DAY = 24 * 60 * 60 * 1000
 
-# topic: (who writes, who reads), as the design's table has it; a service also reads what it writes.
-INTERNAL = {
-    "aggregation.commands": ({"portal"}, {"aggregation"}),
-    "rfp.commands": ({"portal"}, {"rfp"}),
-    "bidding.commands": ({"portal"}, {"bidding"}),
-    "rfp.verifications": ({"officer"}, {"rfp"}),
-    "rfp.registrations": ({"operator"}, {"rfp"}),
-    "aggregation.events": (
-        {"aggregation"},
-        {"aggregation", "rfp", "bidding", "notification", "portal", "officer"},
-    ),
-    "aggregation.usage": ({"aggregation"}, {"aggregation", "rfp", "bidding"}),
-    "aggregation.contacts": ({"aggregation"}, {"aggregation", "notification", "portal", "officer"}),
-    "aggregation.credentials": ({"aggregation"}, {"aggregation", "notification", "portal"}),
-    "rfp.events": (
-        {"rfp"},
-        {"rfp", "distribution", "bidding", "notification", "portal", "officer", "operator"},
-    ),
-    "rfp.documents": ({"rfp"}, {"rfp", "distribution"}),
-    "distribution.events": ({"distribution"}, {"distribution", "notification", "portal"}),
-    "bidding.events": ({"bidding"}, {"bidding", "rfp", "distribution", "notification", "portal"}),
-    "bidding.comparisons": ({"bidding"}, {"bidding", "notification", "portal"}),
-    "notification.events": ({"notification"}, {"notification", "portal"}),
-}
 OF_A_PROVIDER = {
     f"invitations.{PID}": ({"distribution"}, {"distribution", f"providers.{PID}"}),
     f"replies.{PID}": ({f"providers.{PID}"}, {"bidding"}),
@@ -133,20 +108,30 @@ def test_every_prefix_ends_in_its_dot() -> None:
 
 
 def test_everyone_has_groups_of_its_own() -> None:
-    groups = {rule.username: rule.name for rule in all_rules() if rule.resource == "GROUP"}
+    groups = {
+        rule.username: rule.name
+        for rule in all_rules()
+        if rule.resource == "GROUP" and rule.operation == "READ"
+    }
     assert groups == {name: f"{name}." for name in [*SERVICES, *PEOPLE, f"providers.{PID}"]}
 
 
 def test_nobody_may_do_more_than_read_and_write() -> None:
-    assert {rule.operation for rule in all_rules()} == {"READ", "WRITE"}
-    assert {rule.operation for rule in all_rules() if rule.resource == "GROUP"} == {"READ"}
+    assert {rule.operation for rule in all_rules() if rule.username not in MONITORS} == {"READ", "WRITE"}
+    assert {rule.operation for rule in all_rules() if rule.resource == "GROUP"} == {"READ", "DESCRIBE"}
+
+
+def test_monitors_read_nothing_and_only_the_autoscaler_sees_how_many_replies_there_are() -> None:
+    assert {rule.operation for rule in all_rules() if rule.username in MONITORS} == {"DESCRIBE"}
+    assert allowed("DESCRIBE", f"replies.{PID}") == {"keda"}
+    assert not allowed("DESCRIBE", f"notices.{PID}") | allowed("DESCRIBE", f"invitations.{PID}")
 
 
 def test_one_role_and_one_schema_per_service() -> None:
     assert {service.name for service in services()} == SERVICES
-    assert {(service.role, service.schema) for service in services()} == {(name, name) for name in SERVICES}
-    assert {principal.name for principal in kafka_users()} == SERVICES | PEOPLE
-    assert {(one.role, one.schema) for one in roles()} == {(name, name) for name in SERVICES | {"opener"}}
+    assert {(one.role, one.schema) for one in roles()} == {(name, name) for name in [*SERVICES, "opener"]}
+    assert {user.name for user in kafka_users()} == EVERYONE
+    assert {principal.name for principal in principals()} == EVERYONE | {"opener"}
 
 
 def test_a_provider_named_like_a_service_is_not_that_service() -> None:
