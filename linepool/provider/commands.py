@@ -142,26 +142,20 @@ def access(request: RequestFolder, bundle: BundleFolder, *, within: Within = 60)
 
 def terms(
     request: RequestFolder,
-    text: Annotated[Path, typer.Option("--text", help="A text file: the terms, or what introduces them.")],
+    text: Annotated[Path, typer.Option("--text", help="A text file: the terms.")],
     bundle: BundleFolder,
     *,
     title: Annotated[str, typer.Option(help="How the group sees them named.")] = "Terms and conditions",
-    document: Annotated[
-        Path | None, typer.Option(help="The terms themselves, where they are a document, up to 10 MiB.")
-    ] = None,
     within: Within = 60,
 ) -> None:
     """Propose your terms for the award."""
     with one_sentence():
         purchase_id, _ = Folder(request).subject()
         written = text.read_text("utf-8")
-        attached = (document.name, document.read_bytes()) if document else None
 
         async def propose(provider: Provider) -> str:
             award = await provider.award(purchase_id, within=within)
-            return await provider.propose_terms(
-                purchase_id, award=award.award, title=title, text=written, document=attached
-            )
+            return await provider.propose_terms(purchase_id, award=award.award, title=title, text=written)
 
         _say(bundle, propose, within)
 

@@ -17,7 +17,7 @@ from linepool.provider.request import Request
 from linepool.provider.sealing import make_reply
 from shared import documents
 from shared.envelope import derived_id
-from shared.messages.base import DOCUMENT_BYTES, Document
+from shared.messages.base import Document
 from shared.messages.bidding import MessageRejected, Notice, ReceiptIssued
 from shared.messages.distribution import (
     AccessOffered,
@@ -43,7 +43,6 @@ from shared.messages.providers import (
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
-    TermsPartSent,
     TermsProposed,
 )
 
@@ -169,44 +168,11 @@ class Provider:
             InvitationDeclined(purchase_id=purchase_id, request_version=version, reason=reason)
         )
 
-    async def propose_terms(
-        self,
-        purchase_id: UUID,
-        *,
-        award: int,
-        title: str,
-        text: str,
-        document: tuple[str, bytes] | None = None,
-    ) -> str:
-        """Propose terms for an award: the text, or a document (name and bytes, up to 10 MiB) that the text introduces.
-
-        Raises:
-            OfferError: the document is too large.
-        """
-        if document is None:
-            digest = sha256(text.encode()).hexdigest()
-            return await self.send(
-                TermsProposed(
-                    purchase_id=purchase_id, award=award, title=title, text=text, terms_sha256=digest
-                )
-            )
-        name, content = document
-        if len(content) > DOCUMENT_BYTES:
-            raise OfferError([f"has terms of more than {DOCUMENT_BYTES} bytes"])
-        manifest = documents.manifest_of(name, content)
-        for number, data in documents.split(manifest, content):
-            await self.send(
-                TermsPartSent(purchase_id=purchase_id, award=award, document=manifest, part=number, data=data)
-            )
+    async def propose_terms(self, purchase_id: UUID, *, award: int, title: str, text: str) -> str:
+        """Propose terms and conditions for an award; return the message id."""
+        digest = sha256(text.encode()).hexdigest()
         return await self.send(
-            TermsProposed(
-                purchase_id=purchase_id,
-                award=award,
-                title=title,
-                text=text,
-                terms_sha256=manifest.sha256,
-                document=manifest,
-            )
+            TermsProposed(purchase_id=purchase_id, award=award, title=title, text=text, terms_sha256=digest)
         )
 
     async def send(self, message: ProviderMessage) -> str:
