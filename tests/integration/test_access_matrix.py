@@ -198,7 +198,7 @@ async def scene(stack: Stack) -> AsyncIterator[Scene]:
 async def _settled(on_groups: OnGroups) -> None:
     """Commit offsets until the broker keeps them: at first it has yet to make the topic for them."""
     async with asyncio.timeout(SECONDS):
-        while set((await on_groups.find()).values()) | set((await on_groups.commit()).values()) != {0}:  # noqa: ASYNC110 # the broker tells nobody when it is ready
+        while set((await on_groups.find()).values()) | set((await on_groups.commit()).values()) != {0}:  # noqa: ASYNC110 -- it is the broker that is waited for
             await asyncio.sleep(0.05)
 
 
