@@ -6,13 +6,14 @@ Three rounds each; every round measures ours and the bare one in turn, so that b
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import drain, intake, latency
+from bench import drain, fairness, intake, latency
 from deploy.local.stack import Stack, start_stack
 
 ROUNDS = 3
@@ -25,13 +26,13 @@ def ratio(ours: list[float], bare: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure what the arguments name (`intake`, `drain`, `latency`), or all three."""
-    wanted = set(sys.argv[1:]) or {"intake", "drain", "latency"}
+    """Measure what the arguments name (see `PARTS`), or all."""
+    wanted = set(sys.argv[1:]) or set(PARTS)
     console = Console(width=130)
     table = Table(
         "what", "ours", "bare", "ours / bare", title=f"medians of {ROUNDS} rounds, and the rounds' ratios"
     )
-    for name, add_rows in (("intake", _intake), ("drain", _drain), ("latency", _latency)):
+    for name, add_rows in PARTS.items():
         if name in wanted:
             # Each on a stack of its own: what one leaves behind must not slow the next.
             with tempfile.TemporaryDirectory() as folder, start_stack(Path(folder)) as stack:
@@ -75,6 +76,35 @@ def _latency(table: Table, stack: Stack) -> None:
         f"{found.bare_median_ms:.1f}, {found.bare_p99_ms:.1f}",
         "bare: one produce and consume",
     )
+
+
+def _fairness(table: Table, stack: Stack) -> None:
+    found = fairness.measure(stack)
+    alone = found.alone
+    for what, ours in (
+        (
+            f"others' receipts behind a backlog of {fairness.POISON:,} of one, ms (median, p99)",
+            found.behind_backlog,
+        ),
+        (
+            f"others' receipts beside a flood of {fairness.POISON:,} of one, ms (median, p99)",
+            found.beside_flood,
+        ),
+    ):
+        table.add_row(
+            what,
+            f"{ours[0]:.0f}, {ours[1]:.0f}",
+            f"{alone[0]:.0f}, {alone[1]:.0f}",
+            f"{ours[0] / alone[0]:.1f}, {ours[1] / alone[1]:.1f} (bare: nobody floods)",
+        )
+
+
+PARTS: dict[str, Callable[[Table, Stack], None]] = {
+    "intake": _intake,
+    "drain": _drain,
+    "latency": _latency,
+    "fairness": _fairness,
+}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ async def measure(stack: Stack, number: int) -> tuple[float, float]:
     )
     login = stack.login("distribution")
     settings = ServiceSettings(
-        kafka_bootstrap_servers=stack.bootstrap_servers,
+        kafka_bootstrap_servers=stack.services_bootstrap,
+        kafka_ca_file=str(stack.ca_file),
         kafka_username=login.username,
         kafka_password=login.password,
         postgres_dsn=stack.dsn("distribution"),

@@ -47,11 +47,11 @@ def measure(stack: Stack, number: int) -> Figures:
 
 def _service_round(stack: Stack, name: str, count: int, *, batch: int) -> float:
     providers, purchase = _prepare(stack, name)
-    asyncio.run(_tell_bidding(stack, purchase, providers))
-    environment = {"LINEPOOL_BATCH_RECORDS": str(batch)}
+    asyncio.run(tell_bidding(stack, purchase, providers))
+    environment = {"LINEPOOL_BATCH_RECORDS": str(batch), "LINEPOOL_SEAL": "none"}
     with Services(stack, ["bidding"], environment=environment):
         # The box is ready when bidding says so; only then does the flood begin to be measured.
-        asyncio.run(_box_is_ready(stack, purchase))
+        asyncio.run(box_is_ready(stack, purchase))
     asyncio.run(_fill(stack, providers, purchase, count))
     topics = [f"{stack.prefix}notices.{provider}" for provider in providers]
     with Services(stack, ["bidding"], environment=environment):
@@ -113,7 +113,8 @@ def _prepare(stack: Stack, name: str) -> tuple[list[str], UUID]:
     return providers, uuid4()
 
 
-async def _tell_bidding(stack: Stack, purchase: UUID, providers: list[str]) -> None:
+async def tell_bidding(stack: Stack, purchase: UUID, providers: list[str]) -> None:
+    """Issue a request that lists these providers, as rfp would."""
     body = json.loads((EXAMPLES / f"{RequestIssued.type()}.json").read_text())
     body |= {
         "purchase_id": str(purchase),
@@ -141,7 +142,8 @@ async def _tell_bidding(stack: Stack, purchase: UUID, providers: list[str]) -> N
         )
 
 
-async def _box_is_ready(stack: Stack, purchase: UUID) -> None:
+async def box_is_ready(stack: Stack, purchase: UUID) -> None:
+    """Wait until bidding has said that replies can be taken."""
     connected = await asyncpg.connect(stack.dsn("bidding"))
     try:
         async with asyncio.timeout(60):

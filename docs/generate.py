@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deploy.access import model
+from docs.asyncapi import asyncapi
 from shared.messages import Command, Message, Refused, registry
 from shared.messages.rfp import RegistrationCommand
 from shared.streams import Streams
@@ -145,7 +146,7 @@ def canvas(service: str) -> str:
 def access_page() -> str:
     """Return docs/access.md: who may read and write which topic, and how long it is kept."""
     pid = "aaaaaaaaaaaa"
-    everyone = [*model.principals(), model.provider(pid)]
+    everyone = [*model.kafka_users(), model.provider(pid)]
     rows = []
     for topic in (*model.topics(), *model.provider_topics(pid)):
         writers = [one for one in everyone if _covers(one.write, topic.name)]
@@ -186,6 +187,7 @@ def outputs() -> dict[Path, str]:
     }
     files[ROOT / "docs" / "flow.md"] = flow_page()
     files[ROOT / "docs" / "access.md"] = access_page()
+    files[ROOT / "docs" / "providers" / "asyncapi.json"] = asyncapi()
     for service in SERVICES:
         readme = ROOT / "services" / service / "README.md"
         text = readme.read_text()

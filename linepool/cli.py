@@ -1,11 +1,13 @@
 """The command `linepool`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
+from uuid import UUID
 
 import asyncpg
 import typer
@@ -15,12 +17,16 @@ from rich.markup import escape
 
 from deploy.local.handles import StackError
 from linepool import operating
+from linepool.audit.verify import connection_of, verify
 from linepool.checker.collect import NothingVisibleError, Place, collect
 from linepool.checker.judge import check
+from linepool.client.connection import Connection
 from linepool.demo import desk, run, state, up
 from linepool.demo.scenario import DEFAULT_PROVIDERS, Asked, Scenario, ScenarioError, scenario
 from linepool.demo.telling import ClaimError, Teller, story_console
+from linepool.provider import commands as provider_commands
 from linepool.provisioning import commands as provisioning
+from linepool.provisioning.access import access, keys
 from linepool.usage.csvfile import UsageFileError, template
 
 app = typer.Typer(
@@ -32,16 +38,19 @@ app = typer.Typer(
 parked = typer.Typer(help="Messages that a service has put aside.", no_args_is_help=True)
 migrations = typer.Typer(help="What was done to the services' schemas.", no_args_is_help=True)
 provider = typer.Typer(help="Providers: for the operator, and for a provider itself.", no_args_is_help=True)
-app.add_typer(provisioning.access, name="access")
+app.add_typer(access, name="access")
 app.add_typer(provider, name="provider")
 app.add_typer(parked, name="parked")
 app.add_typer(migrations, name="migrations")
-app.command("keys")(provisioning.keys)
+app.command("keys")(keys)
 provider.command("add")(provisioning.add)
 provider.command("list")(provisioning.list_providers)
 provider.command("suspend")(provisioning.suspend)
 provider.command("reinstate")(provisioning.reinstate)
 provider.command("remove")(provisioning.remove)
+provider_commands.add_to(provider)
+audit = typer.Typer(help="Whether the services' logs are as they were written.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
 
 console = Console(highlight=False)
 
@@ -172,7 +181,7 @@ def checker() -> None:
             password=running.admin_password,
             admin_dsn=running.admin_dsn,
             prefix=running.prefix,
-            ca_file=Path(running.ca_file) if running.ca_file else None,
+            ca_file=Path(running.ca_file),
         )
         logs = [Path(running.folder) / "services"]
         report = check(asyncio.run(collect(place, mails=Path(running.mail_folder), logs=logs)))
@@ -241,6 +250,43 @@ def migrations_status(
 
         _at_database(name, dsn, show)
     raise typer.Exit(0 if clean else 1)
+
+
+@audit.callback()
+def _audit() -> None:
+    """Keep `verify` a command of its own: typer would take an only command for the whole."""
+
+
+@audit.command("verify")
+def verify_logs(
+    service: Annotated[str | None, typer.Argument(help="One service; without it all.")] = None,
+    *,
+    purchase: Annotated[UUID | None, typer.Option(help="Only the logs of this purchase.")] = None,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LINEPOOL_POSTGRES_DSN",
+            help="A database where the schemas may be read (default: what `linepool up` runs).",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say it for programs.")] = False,
+) -> None:
+    """Find any edit of the logs and the disclosure ledger; the exit code is 1 if there is one.
+
+    With --dsn, the topics are read by the login in LINEPOOL_KAFKA_BOOTSTRAP_SERVERS, _USERNAME, _PASSWORD and _CA_FILE
+    (and LINEPOOL_TOPIC_PREFIX); without those the logs are compared with themselves alone.
+    """
+    names = [service] if service else operating.service_names()
+    with one_sentence():
+        if dsn is None:
+            running = state.load()
+            dsns = {name: running.dsns.get(name, "") for name in names}
+            kafka: Connection | None = running.admin
+        else:
+            dsns, kafka = dict.fromkeys(names, dsn), connection_of(os.environ)
+        report = asyncio.run(verify(dsns, kafka, purchase_id=purchase))
+    sys.stdout.write(f"{report.to_json() if as_json else report}\n")
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @contextmanager
@@ -333,6 +379,7 @@ def _say_what_to_type(running: state.State) -> None:
         ("linepool checker", "judge everything that moved so far"),
         ("linepool parked list bidding", "messages that a service has put aside"),
         ("linepool migrations status", "what was done to the schemas"),
+        ("linepool audit verify", "find any edit of the services' logs"),
         ("linepool down", "stop everything"),
     ):
         console.print(f"  {command:<31} # {meaning}", soft_wrap=True)

@@ -2,16 +2,19 @@
 
 The relay notes how far it has written each topic. Where a topic goes on past that point, the database is older than the
 topic: the events there are decisions that this database has forgotten. They keep their time and their version when the
-messages that led to them are handled again, and a command that was obeyed then is not refused now.
+messages that led to them are handled again, and their rows in the log come out as they were: same cause, actor and head. A
+command that was obeyed then is not refused now.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 import asyncpg
 
+from shared.chain import LogEntry
 from shared.envelope import as_uuid, read_headers
 
 RELAY = "relay"
@@ -30,6 +33,23 @@ class AdoptedEvent:
     sequence: int
     decided_at: datetime
     body: bytes
+    cause_id: UUID
+    actor_id: UUID | None
+    chain: bytes
+    """The head of its subject's log with this event's entry; empty where the event had no place in a log."""
+
+    @property
+    def entry(self) -> LogEntry:
+        """What the log said of it."""
+        return LogEntry(
+            self.sequence,
+            self.event_id,
+            self.type,
+            self.cause_id,
+            self.actor_id,
+            self.decided_at,
+            sha256(self.body).digest(),
+        )
 
 
 @dataclass
@@ -70,7 +90,8 @@ class Adoptions:
 async def load(connection: asyncpg.Connection) -> Adoptions:
     """Return the adoptions noted so far."""
     rows = await connection.fetch(
-        "SELECT event_id, decision_id, type, stream, subject, sequence, decided_at, body FROM adopted"
+        "SELECT event_id, decision_id, type, stream, subject, sequence, decided_at, body, cause_id, actor_id, chain "
+        "FROM adopted"
     )
     return Adoptions.of(AdoptedEvent(**row) for row in rows)
 
@@ -84,8 +105,9 @@ async def adopt(
 ) -> list[AdoptedEvent]:
     """Note the events among the records of an own stream that neither log nor outbox know; return them.
 
-    A record is its headers and its body. The version of each subject moves up to what was said, so that nothing new takes a
-    number that is taken; on a provider's `topic`, which counts all that is said there, the topic's version does.
+    A record is its headers and its body. The version of each subject moves up to what was said, and the head of its log with
+    it, so that nothing new takes a number that is taken or forks the chain; on a provider's `topic`, which counts all that is
+    said there and has no log, the topic's version does.
     """
     found = []
     for headers, body in records:
@@ -106,6 +128,9 @@ async def adopt(
                 received.sequence,
                 received.time,
                 body,
+                received.causation_id,
+                received.actor_id,
+                received.log_head or b"",
             )
         )
     if not found:
@@ -115,10 +140,13 @@ async def adopt(
         [one.event_id for one in found],
     )
     new = [one for one in found if one.event_id not in {row["event_id"] for row in known}]
+    if topic is None:
+        new = await _chained(connection, new)
     async with connection.transaction():
         await connection.executemany(
-            "INSERT INTO adopted (event_id, decision_id, type, stream, subject, sequence, decided_at, body) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            "INSERT INTO adopted (event_id, decision_id, type, stream, subject, sequence, decided_at, body, "
+            "cause_id, actor_id, chain) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
             [
                 (
                     one.event_id,
@@ -129,13 +157,33 @@ async def adopt(
                     one.sequence,
                     one.decided_at,
                     one.body,
+                    one.cause_id,
+                    one.actor_id,
+                    one.chain,
                 )
                 for one in new
             ],
         )
         await connection.executemany(
-            "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, ''::bytea) "
-            "ON CONFLICT (stream, subject) DO UPDATE SET version = greatest(subjects.version, excluded.version)",
-            [(topic or one.stream, "" if topic else one.subject, one.sequence) for one in new],
+            "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT (stream, subject) DO UPDATE SET version = excluded.version, chain = excluded.chain "
+            "WHERE excluded.version > subjects.version",
+            [(topic or one.stream, "" if topic else one.subject, one.sequence, one.chain) for one in new],
         )
     return new
+
+
+async def _chained(connection: asyncpg.Connection, events: Sequence[AdoptedEvent]) -> list[AdoptedEvent]:
+    """Give each event the head that it had; one said before heads travelled goes on from the one before it."""
+    rows = (
+        await connection.fetch("SELECT subject, chain FROM subjects WHERE stream = $1", events[0].stream)
+        if events
+        else []
+    )
+    heads = {row["subject"]: row["chain"] for row in rows}
+    chained = []
+    for one in sorted(events, key=lambda event: event.sequence):
+        head = one.chain or one.entry.head_after(heads.get(one.subject, b""))
+        heads[one.subject] = head
+        chained.append(replace(one, chain=head))
+    return chained

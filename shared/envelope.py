@@ -40,6 +40,10 @@ class Envelope:
     actor: Actor | None = None
     decision_id: UUID | None = None
     """What the id derives from, where that is not the causing message."""
+    actor_id: UUID | None = None
+    """On an event: the person whose order caused it."""
+    log_head: bytes | None = None
+    """On an event: the head of its subject's log with this event's entry, 32 bytes. See `shared.chain`."""
 
     def to_headers(self) -> Headers:
         """Return the Kafka headers, in a fixed order."""
@@ -64,6 +68,10 @@ class Envelope:
             headers["ce_decisionid"] = str(self.decision_id)
         if self.actor is not None:
             headers["ce_actor"] = self.actor.model_dump_json(exclude_none=True)
+        if self.actor_id is not None:
+            headers["ce_actorid"] = str(self.actor_id)
+        if self.log_head is not None:
+            headers["ce_loghead"] = self.log_head.hex()
         return [(name, value.encode()) for name, value in headers.items()]
 
 
@@ -80,6 +88,8 @@ class Received:
     causation_id: UUID | None
     decision_id: UUID | None
     actor: Actor | None
+    actor_id: UUID | None
+    log_head: bytes | None
 
 
 def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> Received:
@@ -102,6 +112,8 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> Received:
         causation_id=as_uuid(text.get("ce_causationid")),
         decision_id=as_uuid(text.get("ce_decisionid")),
         actor=_actor(text),
+        actor_id=as_uuid(text.get("ce_actorid")),
+        log_head=_digest(text.get("ce_loghead")),
     )
 
 
@@ -139,6 +151,10 @@ def _time(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return time if time is None or time.tzinfo else None
+
+
+def _digest(text: str | None) -> bytes | None:
+    return bytes.fromhex(text) if text and re.fullmatch(r"[0-9a-f]{64}", text) else None
 
 
 def _actor(text: Mapping[str, str]) -> Actor | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 from faststream.security import SASLScram512
@@ -20,36 +21,54 @@ from shared.settings import ServiceSettings
 LOG_APPEND_TIME = 1
 MESSAGE_BYTES = 1_000_000
 """A larger message is not sent: the broker would refuse it, and an idempotent producer would refuse all after it."""
+_ASK_SECONDS = 5.0
 choose_partition = DefaultPartitioner()
 
 
-def tls(settings: ServiceSettings) -> ssl.SSLContext | None:
-    """Return the context that verifies the broker, where a certificate authority is set."""
-    return ssl.create_default_context(cafile=settings.kafka_ca_file) if settings.kafka_ca_file else None
+def tls(settings: ServiceSettings) -> ssl.SSLContext:
+    """Return the context that verifies the broker: its authority, and the name or address that we connect to."""
+    return ssl.create_default_context(cafile=settings.kafka_ca_file)
 
 
 def security(settings: ServiceSettings) -> SASLScram512:
     """Return FastStream's description of our login."""
-    context = tls(settings)
     return SASLScram512(
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value(),
-        ssl_context=context,
-        use_ssl=context is not None,
+        ssl_context=tls(settings),
+        use_ssl=True,
     )
 
 
 def login(settings: ServiceSettings) -> dict[str, Any]:
     """Return the same login as aiokafka's arguments."""
-    context = tls(settings)
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
-        "security_protocol": "SASL_SSL" if context else "SASL_PLAINTEXT",
-        "ssl_context": context,
+        "security_protocol": "SASL_SSL",
+        "ssl_context": tls(settings),
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": settings.kafka_username,
         "sasl_plain_password": settings.kafka_password.get_secret_value(),
     }
+
+
+async def why_refused(settings: ServiceSettings) -> str:
+    """Say in a few words why no connection came about; aiokafka says it to its log alone.
+
+    It asks the first broker that is named. Where the certificate is good, it is the login that was refused.
+    """
+    host, port, _ = collect_hosts(settings.kafka_bootstrap_servers, randomize=False)[0]
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            _, writer = await asyncio.open_connection(host, port, ssl=tls(settings))
+    except ssl.SSLCertVerificationError as error:
+        return f"the certificate of {host}:{port} is not to be trusted ({error.verify_message})"
+    except ssl.SSLError:
+        return f"{host}:{port} does not speak TLS"
+    except OSError as error:
+        return f"{host}:{port} does not answer ({type(error).__name__})"
+    writer.transport.abort()
+    return f"{host}:{port} does not know the login of {settings.kafka_username}"
 
 
 class KafkaSender:

@@ -40,16 +40,16 @@ class Status:
     state: Literal["applied", "pending", "changed", "unknown"]
 
 
-def read(folder: Path) -> list[Migration]:
-    """Return delivery's own migrations, then the service's, each in the order of their names."""
+def read(folder: Path, *, delivery: bool = True) -> list[Migration]:
+    """Return delivery's own migrations, unless the process has no deliveries, then its own, each by their names."""
     return [
         Migration(f"{role}/{file.name}", file.read_text())
-        for role, where in (("delivery", DELIVERY), ("service", folder))
+        for role, where in ((("delivery", DELIVERY),) if delivery else ()) + (("service", folder),)
         for file in sorted(where.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     ]
 
 
-async def apply(connection: asyncpg.Connection, folder: Path) -> list[str]:
+async def apply(connection: asyncpg.Connection, folder: Path, *, delivery: bool = True) -> list[str]:
     """Apply what is pending; return the names of what was applied.
 
     Raises:
@@ -57,12 +57,12 @@ async def apply(connection: asyncpg.Connection, folder: Path) -> list[str]:
     """
     await connection.execute("SELECT pg_advisory_lock($1, hashtext(current_schema()))", _LOCK)
     try:
-        found = await status(connection, folder)
+        found = await status(connection, folder, delivery=delivery)
         if wrong := [one for one in found if one.state in {"changed", "unknown"}]:
             raise MigrationError("; ".join(f"{one.name} is {one.state}" for one in wrong))
         pending = {one.name for one in found if one.state == "pending"}
         applied = []
-        for migration in read(folder):
+        for migration in read(folder, delivery=delivery):
             if migration.name in pending:
                 async with connection.transaction():
                     await connection.execute(migration.sql)
@@ -77,7 +77,7 @@ async def apply(connection: asyncpg.Connection, folder: Path) -> list[str]:
         await connection.execute("SELECT pg_advisory_unlock($1, hashtext(current_schema()))", _LOCK)
 
 
-async def status(connection: asyncpg.Connection, folder: Path) -> list[Status]:
+async def status(connection: asyncpg.Connection, folder: Path, *, delivery: bool = True) -> list[Status]:
     """Compare the files with what the schema says was applied."""
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations "
@@ -87,7 +87,7 @@ async def status(connection: asyncpg.Connection, folder: Path) -> list[Status]:
         row["name"]: row["checksum"]
         for row in await connection.fetch("SELECT name, checksum FROM migrations")
     }
-    files = read(folder)
+    files = read(folder, delivery=delivery)
     found = [Status(one.name, _state(known.get(one.name), one.checksum)) for one in files]
     return found + [Status(name, "unknown") for name in sorted(known.keys() - {one.name for one in files})]
 

@@ -7,7 +7,7 @@ streams also gets the subject's next version and an entry in the log, which says
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ import asyncpg
 import orjson
 
 from shared.adoption import Adoptions
+from shared.chain import LogEntry
 from shared.crash import crash
 from shared.envelope import Actor, Envelope, derived_id
 from shared.messages.base import Message
@@ -31,6 +32,8 @@ class Outgoing:
     message: Message
     cause: UUID
     provider_id: str
+    again: bool = False
+    """Asked for again: it is sent also where it stands on the topic already."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Publisher:
     service: str
     topic_prefix: str
     cause: UUID
-    correlation: UUID
+    correlation: UUID | None
+    """The conversation that all this belongs to; None where each message belongs to that of its own cause."""
     started_at: datetime
     adoptions: Adoptions
     actor: Actor | None = None
@@ -71,6 +75,10 @@ class Publisher:
         """Return a publisher whose ids derive from a decision's identity, where any of several causes may lead to it."""
         return replace(self, decision=derived_id(self.service, *identity))
 
+    def answering(self) -> "Publisher":
+        """Return a publisher of answers to many senders: nothing in one of them may come from what another sender said."""
+        return replace(self, correlation=None)
+
     async def __call__(self, *messages: Message) -> None:
         """Say facts on this service's own streams, each with the subject's next version."""
         for message in messages:
@@ -89,7 +97,9 @@ class Publisher:
         """
         said = [(self._derive(one.cause, one.message, one.provider_id), one) for one in outgoing]
         # What was said before a restore stands on the topic already.
-        new = [(event_id, one) for event_id, one in said if self.adoptions.event(event_id) is None]
+        new = [
+            (event_id, one) for event_id, one in said if one.again or self.adoptions.event(event_id) is None
+        ]
         if new:
             await self._add([event_id for event_id, _ in new], [one for _, one in new])
 
@@ -138,52 +148,57 @@ class Publisher:
         )
         if await self.tx.fetchval("SELECT true FROM log WHERE event_id = $1", event_id):
             return
-        body = _within_limit(message.to_bytes())
         adopted = self.adoptions.event(event_id)
         if adopted is not None:
-            sequence, version, body = (
-                adopted.sequence,
-                max(subject["version"], adopted.sequence),
-                adopted.body,
-            )
-        else:
-            sequence = version = subject["version"] + 1
-        entry = log_entry(
-            sequence, event_id, message.type(), self.cause, self.actor, self.now, sha256(body).digest()
+            # It stands on the topic already, and the subject has its version and its head since it was adopted.
+            await self._log(message, adopted.entry, adopted.chain)
+            return
+        body = _within_limit(message.to_bytes())
+        entry = LogEntry(
+            sequence=subject["version"] + 1,
+            event_id=event_id,
+            type=message.type(),
+            cause_id=self.cause,
+            actor_id=self.actor.person_id if self.actor else None,
+            decided_at=self.now,
+            body_sha256=sha256(body).digest(),
         )
-        chain = sha256(subject["chain"] + entry).digest()
+        head = entry.head_after(subject["chain"])
+        envelope = self._envelope(event_id, message, entry.sequence, causation=self.cause)
         crash("before_outbox")
         await self.tx.execute(
             "UPDATE subjects SET version = $3, chain = $4 WHERE stream = $1 AND subject = $2",
             message.stream,
             message.subject,
-            version,
-            chain,
+            entry.sequence,
+            head,
         )
+        await self._log(message, entry, head)
+        await self.tx.execute(
+            "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",
+            event_id,
+            self.topic_prefix + message.stream,
+            message.subject.encode(),
+            encode_headers(replace(envelope, actor_id=entry.actor_id, log_head=head)),
+            body,
+        )
+        crash("after_outbox")
+
+    async def _log(self, message: Message, entry: LogEntry, head: bytes) -> None:
         await self.tx.execute(
             "INSERT INTO log (stream, subject, sequence, event_id, type, cause_id, actor_id, decided_at, body_sha256, chain) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             message.stream,
             message.subject,
-            sequence,
-            event_id,
-            message.type(),
-            self.cause,
-            self.actor.person_id if self.actor else None,
-            self.now,
-            sha256(body).digest(),
-            chain,
+            entry.sequence,
+            entry.event_id,
+            entry.type,
+            entry.cause_id,
+            entry.actor_id,
+            entry.decided_at,
+            entry.body_sha256,
+            head,
         )
-        if adopted is None:
-            await self.tx.execute(
-                "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",
-                event_id,
-                self.topic_prefix + message.stream,
-                message.subject.encode(),
-                encode_headers(self._envelope(event_id, message, sequence, causation=self.cause)),
-                body,
-            )
-        crash("after_outbox")
 
     def _derive(self, decision: UUID, message: Message, to: str) -> UUID:
         said = (decision, message.type(), to)
@@ -199,32 +214,10 @@ class Publisher:
             subject=message.subject,
             time=self.now,
             sequence=sequence,
-            correlation_id=self.correlation,
+            correlation_id=self.correlation or causation,
             causation_id=causation,
             decision_id=self.decision,
         )
-
-
-def log_entry(
-    sequence: int,
-    event_id: UUID,
-    type_: str,
-    cause: UUID,
-    actor: Actor | None,
-    at: datetime,
-    body_sha256: bytes,
-) -> bytes:
-    """Return the bytes that the log's chain covers: chain = SHA-256(the chain before + these bytes)."""
-    parts = [
-        str(sequence),
-        str(event_id),
-        type_,
-        str(cause),
-        str(actor.person_id) if actor else "",
-        at.astimezone(UTC).isoformat(),
-        body_sha256.hex(),
-    ]
-    return "\n".join(parts).encode()
 
 
 def encode_headers(envelope: Envelope) -> bytes:

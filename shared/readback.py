@@ -10,8 +10,9 @@ from shared.messages.rfp import RegistrationCommand
 from shared.postgres import connect
 from shared.runtime import Runtime
 
-PROVIDER_FACING = {"distribution": "invitations."}
-"""Provider-facing topics that are read back too: who was shown a request must never be forgotten."""
+PROVIDER_FACING = {"distribution": "invitations.", "bidding": "notices."}
+"""Provider-facing topics that are read back too: who was shown a request, and how each message was answered, must never be
+forgotten."""
 
 
 def own_streams(service: str) -> list[str]:
@@ -29,6 +30,7 @@ def own_streams(service: str) -> list[str]:
 async def adopt_forgotten(runtime: Runtime) -> int:
     """Adopt what lies on the own streams behind the relay's positions; return how many events there were."""
     prefix = runtime.settings.topic_prefix
+    source = f"/linepool/{runtime.service}".encode()
     count = 0
     async with reader(runtime.settings) as consumer:
         topics = [prefix + stream for stream in own_streams(runtime.service)]
@@ -46,7 +48,12 @@ async def adopt_forgotten(runtime: Runtime) -> int:
             records: list[tuple[list[tuple[str, bytes]], bytes | None]] = []
             while await consumer.position(place) < ends[place]:
                 for batch in (await consumer.getmany(timeout_ms=1000)).values():
-                    records.extend((list(record.headers), record.value) for record in batch)
+                    # On notices.* two services speak.
+                    records.extend(
+                        (list(record.headers), record.value)
+                        for record in batch
+                        if ("ce_source", source) in record.headers
+                    )
             async with connect(runtime.pool) as connection:
                 own = place.topic.removeprefix(prefix)
                 counted = place.topic if facing and own.startswith(facing) else None

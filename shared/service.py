@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import structlog
@@ -20,14 +20,14 @@ from prometheus_client import make_asgi_app
 from pydantic import ValidationError
 
 from shared import migrations, workers
-from shared.kafka import partitions_of, reader, security, sender
+from shared.kafka import partitions_of, reader, security, sender, why_refused
 from shared.migrations import MigrationError
 from shared.postgres import TRANSIENT, connect, open_pool
 from shared.readback import adopt_forgotten
 from shared.relay import Relay
 from shared.restores import Progress, end_process
 from shared.runtime import Job, Runtime
-from shared.settings import ServiceSettings
+from shared.settings import ProcessSettings, ServiceSettings
 from shared.streams import Streams, make_broker
 from shared.telemetry import Metrics, set_up_logging
 from shared.timers import Timers
@@ -53,6 +53,8 @@ class Service:
     migrations: Path
     timers: Timers = field(default_factory=Timers)
     jobs: Sequence[Job] = ()
+    on_adopted: Sequence[Job] = ()
+    """What is put right by what was adopted, before anything is handled."""
     wiring: Wiring = field(init=False)
     broker: KafkaBroker = field(init=False)
     watchdog: Watchdog = field(init=False)
@@ -108,6 +110,8 @@ class Service:
         async def lifespan() -> AsyncIterator[None]:
             async with self.open() as runtime, self._reading(runtime):
                 await adopt_forgotten(runtime)
+                for put_right in self.on_adopted:
+                    await put_right(runtime)
                 runtime.progress.react = end_process
                 # FastStream would serve health checks for ever without a broker; this fails instead.
                 await self.broker.connect()
@@ -155,7 +159,8 @@ class Service:
                 runtime.end_offsets = end_offsets
                 yield
         except KafkaError as error:
-            raise CannotStart(f"Kafka does not let {self.name} in: {type(error).__name__}") from error
+            why = await why_refused(self.settings)
+            raise CannotStart(f"Kafka does not let {self.name} in: {why}") from error
 
     async def _missing(self) -> str:
         try:
@@ -187,13 +192,29 @@ def serve(
     migrations: Path,
     timers: Timers | None = None,
     jobs: Sequence[Job] = (),
+    on_adopted: Sequence[Job] = (),
 ) -> Service:
     """Wire a service; `.app()` is what a server runs."""
-    return Service(name, settings, streams, migrations, timers or Timers(), jobs)
+    return Service(name, settings, streams, migrations, timers or Timers(), jobs, on_adopted)
 
 
-def main(build: Callable[[], Service]) -> None:
-    """Run a service until it is told to stop; exit 1 with one sentence when it cannot start."""
+class Program(Protocol):
+    """What can be run as a process of its own: a service, or one that has nothing to do with Kafka."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+
+    @property
+    def settings(self) -> ProcessSettings:
+        """Where it listens."""
+
+    def app(self) -> Any:
+        """Return the ASGI application."""
+
+
+def main(build: Callable[[], Program]) -> None:
+    """Run a process until it is told to stop; exit 1 with one sentence when it cannot start."""
     try:
         service = build()
     except ValidationError as error:
@@ -220,7 +241,7 @@ def main(build: Callable[[], Service]) -> None:
 class _Checked:
     """The application, which says in one sentence why it could not start."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Program) -> None:
         self.app = service.app()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

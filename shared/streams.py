@@ -16,7 +16,8 @@ from faststream import AckPolicy, StreamMessage
 from faststream.kafka import KafkaBroker, KafkaRouter
 
 from shared.bodies import decode
-from shared.delivery import Batched, Delivery, Publish, Tx
+from shared.delivery import Delivery
+from shared.fetched import read_batches_safely
 from shared.messages import Message, registry
 from shared.messages.base import Role
 from shared.positions import SeekToPositions
@@ -49,7 +50,7 @@ class Subscription:
         return handler
 
     def handle_batch(self, handler: Handler) -> Handler:
-        """Let this function take batches of raw records."""
+        """Let this function take batches of raw records: `batch: Batched`, beside what every handler may ask for."""
         self.handlers["batch"] = handler
         return handler
 
@@ -105,7 +106,7 @@ class Streams:
                     decoder=_leave_raw,
                     **rules,
                 )
-                subscriber(_take_batch(subscription.handlers["batch"]))
+                subscriber(subscription.handlers["batch"])
             else:
                 subscriber = router.subscriber(subscription.topic, decoder=decode, **rules)
                 for type_, handler in subscription.handlers.items():
@@ -125,6 +126,7 @@ class Streams:
 
 def make_broker(settings: ServiceSettings, wiring: Wiring, security: Any = None) -> KafkaBroker:
     """Return the broker whose every delivery passes through `Delivery`; it only consumes, the relay sends."""
+    read_batches_safely()
     return KafkaBroker(
         settings.kafka_bootstrap_servers,
         security=security,
@@ -174,10 +176,3 @@ async def _pass_over() -> None:
 
 async def _leave_raw(_message: StreamMessage[Any], _original: object) -> None:
     return None
-
-
-def _take_batch(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def take_batch(batch: Batched, tx: Tx, publish: Publish) -> None:
-        await handler(batch, tx, publish)
-
-    return take_batch

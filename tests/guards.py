@@ -97,6 +97,14 @@ GUARDS = (
         "::test_an_unlisted_provider_is_answered_like_an_unknown_purchase",
     ),
     Guard(
+        "granting without the list check",
+        "services/distribution/ledger.py",
+        "                AND offer.provider_id = $3\n",
+        "",
+        "tests/service/distribution/test_distribution_access.py"
+        "::test_whoever_was_never_offered_it_is_answered_in_the_same_words_as_for_no_purchase",
+    ),
+    Guard(
         "qualification checked outside the transaction",
         "services/distribution/ledger.py",
         "            AND held.valid_until > moment.at\n",
@@ -111,6 +119,22 @@ GUARDS = (
         "        return __import__('uuid').uuid4()",
         "tests/service/delivery/test_delivery_once.py"
         "::test_the_same_decision_has_the_same_id_also_when_inbox_and_log_are_gone",
+    ),
+    Guard(
+        "log not chained",
+        "shared/outbox.py",
+        'head = entry.head_after(subject["chain"])',
+        'head = entry.head_after(b"")',
+        "tests/service/delivery/test_delivery_log.py"
+        "::test_a_restored_log_is_as_it_was_in_whatever_order_and_new_facts_go_on_from_its_head",
+    ),
+    Guard(
+        "adopted entry chained anew",
+        "shared/outbox.py",
+        "await self._log(message, adopted.entry, adopted.chain)",
+        'await self._log(message, adopted.entry, adopted.entry.head_after(subject["chain"]))',
+        "tests/service/delivery/test_delivery_log.py"
+        "::test_a_restored_log_is_as_it_was_in_whatever_order_and_new_facts_go_on_from_its_head",
     ),
     Guard(
         "position not written",

@@ -6,17 +6,21 @@ What it leaves out is the broker: rebalancing, access rules, acknowledgements. T
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import TestKafkaBroker
 
+from services.bidding.opener.app import build as opener_process
+from services.bidding.opener.opening import Opener
+from services.bidding.opener.settings import Settings as OpenerSettings
 from shared.envelope import Actor, Envelope, command_headers, read_headers
 from shared.messages import Message, registry
 from shared.outbox import decode_headers
@@ -25,6 +29,7 @@ from shared.runtime import Runtime
 from shared.service import Service
 from shared.wiring import Stream
 from shared.workers import fire_timer, retry_parked
+from tests.conftest import ROLE_PASSWORD
 
 TEST_SETTINGS: dict[str, Any] = {
     "kafka_bootstrap_servers": "kafka.invalid:9092",
@@ -259,3 +264,19 @@ def record_time(record: ConsumerRecord) -> datetime:
 
 def _copy(record: ConsumerRecord) -> ConsumerRecord:
     return ConsumerRecord(**{name: getattr(record, name) for name in record.__dataclass_fields__})
+
+
+OPENER_SECRET = "22" * 32
+
+
+def as_role(dsn: str, role: str) -> str:
+    """Return the address of a test's database for a role that the fixture `database` made."""
+    address = urlsplit(dsn)
+    place = address.netloc.rpartition("@")[2]
+    return urlunsplit(address._replace(netloc=f"{role}:{ROLE_PASSWORD}@{place}"))
+
+
+def open_opener(dsn: str, **settings: Any) -> AbstractAsyncContextManager[Opener]:
+    """Start the opener with its own role; call its `work` for a round."""
+    own = {"postgres_dsn": as_role(dsn, "opener"), "http_port": 1, "secret": OPENER_SECRET, **settings}
+    return opener_process(OpenerSettings(**own)).open()

@@ -16,15 +16,16 @@ class Login:
 
 
 def admin_client(bootstrap_servers: str, login: Login, ca_file: Path | None = None) -> AdminClient:
-    """Return a client for administration, over TLS when there is a CA file.
+    """Return a client for administration, over TLS.
 
+    The broker's certificate must be of the authority in the file (PEM; unset: of one that this machine trusts).
     It keeps quiet about connections it will try again; its calls raise KafkaException.
     """
     quiet = logging.getLogger("deploy.access.kafka")
     quiet.setLevel(logging.CRITICAL)
     settings: dict[str, str | int | float | bool] = {
         "bootstrap.servers": bootstrap_servers,
-        "security.protocol": "SASL_SSL" if ca_file else "SASL_PLAINTEXT",
+        "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": login.username,
         "sasl.password": login.password,

@@ -33,7 +33,6 @@ class Topic:
     max_message_bytes: int
     cleanup_policy: Literal["delete", "compact"]
     timestamp_type: Literal["LogAppendTime"]
-    compression_type: Literal["producer", "uncompressed"] = "producer"
     segment_ms: int | None = None
     max_compaction_lag_ms: int | None = None
     delete_retention_ms: int | None = None
@@ -45,7 +44,6 @@ class Topic:
             "max.message.bytes": self.max_message_bytes,
             "cleanup.policy": self.cleanup_policy,
             "message.timestamp.type": self.timestamp_type,
-            "compression.type": self.compression_type,
             "segment.ms": self.segment_ms,
             "max.compaction.lag.ms": self.max_compaction_lag_ms,
             "delete.retention.ms": self.delete_retention_ms,

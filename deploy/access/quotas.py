@@ -102,7 +102,7 @@ async def _change(broker: Broker, changes: Mapping[str, Mapping[str, float | Non
 @asynccontextmanager
 async def open_connection(broker: Broker) -> AsyncIterator[AIOKafkaConnection]:
     """Connect to the first server that answers. Raises AccessError when none does."""
-    context = ssl.create_default_context(cafile=broker.ca_file) if broker.ca_file else None
+    context = ssl.create_default_context(cafile=broker.ca_file)
     refusal = "no server is named"
     for server in broker.bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
@@ -111,7 +111,7 @@ async def open_connection(broker: Broker) -> AsyncIterator[AIOKafkaConnection]:
                 host.strip("[]"),
                 int(port),
                 client_id="linepool-access",
-                security_protocol="SASL_SSL" if context else "SASL_PLAINTEXT",
+                security_protocol="SASL_SSL",
                 ssl_context=context,
                 sasl_mechanism="SCRAM-SHA-512",
                 sasl_plain_username=broker.admin.username,

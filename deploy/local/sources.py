@@ -1,9 +1,10 @@
 """Where a stack's Kafka and Postgres come from: the environment, a Docker engine, or local processes.
 
 LINEPOOL_STACK          `environment`, `containers` or `local`; unset: the first of them that is there
-LINEPOOL_STACK_KAFKA    `host:port` of a Kafka with SCRAM-SHA-512 and access control
+LINEPOOL_STACK_KAFKA    `host:port` of a Kafka with TLS, SCRAM-SHA-512 and access control
+  LINEPOOL_STACK_KAFKA_CA_FILE   the authority of its certificate, PEM
   LINEPOOL_STACK_KAFKA_USERNAME, LINEPOOL_STACK_KAFKA_PASSWORD   a super user's login there
-  LINEPOOL_STACK_KAFKA_CA_FILE   its certificate authority, when it speaks TLS
+  LINEPOOL_STACK_KAFKA_SERVICES  `host:port` of its listener for the services (default: the same)
 LINEPOOL_STACK_POSTGRES `postgresql://user:password@host:port/database` of a super user
 LINEPOOL_STACK_PREFIX   what stands before all topics, groups and users, for a shared Kafka (default: nothing)
 LINEPOOL_HOME           where downloads and data go (default: `.linepool` in the source tree)
@@ -16,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.access.certificates import Authority
 from deploy.access.login import Login
 from deploy.local.handles import KafkaHandle, PostgresHandle, StackError
 from deploy.local.kafka import LocalKafka
@@ -29,7 +31,6 @@ class Servers:
     kafka: KafkaHandle
     postgres: PostgresHandle
     source: str
-    ca_file: Path | None = None
 
 
 class _Foreign:
@@ -49,7 +50,19 @@ class ForeignKafka(_Foreign):
     """The Kafka named in the environment."""
 
     bootstrap_servers: str
+    services_bootstrap: str
+    ca_file: Path
     admin: Login
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """Refuse."""
+        raise StackError("of a Kafka named in the environment, no certificate listener is known")
+
+    @property
+    def providers_authority(self) -> Authority:
+        """Refuse."""
+        raise StackError("for a Kafka named in the environment, no certificates are signed from here")
 
 
 @dataclass(frozen=True)
@@ -104,19 +117,18 @@ def choose_source(environment: Mapping[str, str]) -> str:
 
 def from_environment(environment: Mapping[str, str]) -> Servers:
     """Return the servers whose addresses the environment gives. StackError names what it does not give."""
-    names = ("KAFKA", "KAFKA_USERNAME", "KAFKA_PASSWORD", "POSTGRES")
+    names = ("KAFKA", "KAFKA_CA_FILE", "KAFKA_USERNAME", "KAFKA_PASSWORD", "POSTGRES")
     missing = [f"LINEPOOL_STACK_{name}" for name in names if not environment.get(f"LINEPOOL_STACK_{name}")]
     if missing:
         raise StackError(
             f"the environment names a stack, but not all of it: {', '.join(missing)} must be set"
         )
-    address, username, password, postgres = (environment[f"LINEPOOL_STACK_{name}"] for name in names)
-    ca_file = environment.get("LINEPOOL_STACK_KAFKA_CA_FILE")
+    address, ca_file, username, password, postgres = (environment[f"LINEPOOL_STACK_{name}"] for name in names)
+    services = environment.get("LINEPOOL_STACK_KAFKA_SERVICES") or address
     return Servers(
-        ForeignKafka(address, Login(username, password)),
+        ForeignKafka(address, services, Path(ca_file), Login(username, password)),
         ForeignPostgres(postgres),
         "environment",
-        Path(ca_file) if ca_file else None,
     )
 
 

@@ -28,6 +28,14 @@ from deploy.local.sources import Servers, servers
 
 
 @dataclass(frozen=True)
+class ProviderCertificate:
+    """With which a provider logs in at `providers_bootstrap`; both PEM."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True)
 class Stack:
     """A running stack. Passwords are random and kept in the folder, so that the same folder works again.
 
@@ -44,12 +52,26 @@ class Stack:
     passwords: Mapping[str, str] = field(repr=False)
     role_passwords: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
-    ca_file: Path | None = None
 
     @property
     def bootstrap_servers(self) -> str:
-        """`host:port` of Kafka."""
+        """`host:port` of Kafka, for everyone with a password."""
         return self.kafka.bootstrap_servers
+
+    @property
+    def services_bootstrap(self) -> str:
+        """`host:port` of Kafka, for the services."""
+        return self.kafka.services_bootstrap
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """`host:port` of Kafka, for providers that log in by certificate. Raises StackError where it is not known."""
+        return self.kafka.providers_bootstrap
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority of Kafka's certificate, PEM."""
+        return self.kafka.ca_file
 
     @property
     def admin(self) -> Login:
@@ -99,6 +121,18 @@ class Stack:
         new = {check_provider_id(pid): secrets.token_hex(16) for pid in pids}
         return add_providers(self.broker, new, quotas=quotas)
 
+    def issue_certificate(self, pid: str) -> ProviderCertificate:
+        """Make a new certificate for one provider, whose topics and rules `add_provider` makes.
+
+        Raises ValueError for an id that is not allowed, StackError where certificates are not signed from here.
+        """
+        pair = self.kafka.providers_authority.issue_for_provider(pid, self.prefix)
+        folder = self.folder / "certificates" / pid
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = ProviderCertificate(folder / "certificate.pem", folder / "key.pem")
+        pair.write(made.certificate_file, made.key_file)
+        return made
+
 
 @contextmanager
 def start_stack(folder: Path | None = None, environment: Mapping[str, str] = os.environ) -> Iterator[Stack]:
@@ -139,7 +173,6 @@ def _stack(found: Servers, mail: LocalMail, folder: Path, prefix: str) -> Stack:
         folder=folder,
         source=found.source,
         prefix=prefix,
-        ca_file=found.ca_file,
         **chosen,
     )
 
@@ -164,6 +197,7 @@ def main() -> None:
         addresses = {
             "source": stack.source,
             "kafka": stack.bootstrap_servers,
+            "ca_file": str(stack.ca_file),
             "smtp": f"{stack.smtp_host}:{stack.smtp_port}",
             "folder": str(stack.folder),
         }

@@ -16,7 +16,7 @@ VARIABLES = """environment:
   LINEPOOL_KAFKA_BOOTSTRAP_SERVERS  host:port
   LINEPOOL_KAFKA_USERNAME           a login that may read every topic
   LINEPOOL_KAFKA_PASSWORD           its password
-  LINEPOOL_KAFKA_CA_FILE            optional: TLS, verified against this authority
+  LINEPOOL_KAFKA_CA_FILE            optional: the authority of its certificate, PEM
   LINEPOOL_TOPIC_PREFIX             optional: stands before every topic's name
   LINEPOOL_POSTGRES_DSN             a login that may read every service's schema
 

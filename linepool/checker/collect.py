@@ -12,7 +12,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from linepool.checker.history import SERVICES, History, Mail, Record, Row
+from linepool.checker.history import SCHEMAS, History, Mail, Record, Row
 
 
 class NothingVisibleError(Exception):
@@ -53,11 +53,10 @@ async def collect(place: Place, *, mails: Path | None = None, logs: Iterable[Pat
 
 
 async def _records(place: Place) -> tuple[list[Record], dict[tuple[str, int], int]]:
-    context = ssl.create_default_context(cafile=place.ca_file) if place.ca_file else None
     login: dict[str, Any] = {
         "bootstrap_servers": place.bootstrap_servers,
-        "security_protocol": "SASL_SSL" if context else "SASL_PLAINTEXT",
-        "ssl_context": context,
+        "security_protocol": "SASL_SSL",
+        "ssl_context": ssl.create_default_context(cafile=place.ca_file),
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": place.username,
         "sasl_plain_password": place.password,
@@ -114,9 +113,9 @@ async def _tables(place: Place) -> dict[str, dict[str, tuple[Row, ...]]]:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             names = await connection.fetch(
                 "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY($1) ORDER BY 1, 2",
-                SERVICES,
+                SCHEMAS,
             )
-            tables: dict[str, dict[str, tuple[Row, ...]]] = {schema: {} for schema in SERVICES}
+            tables: dict[str, dict[str, tuple[Row, ...]]] = {schema: {} for schema in SCHEMAS}
             for schema, table in names:
                 rows = await connection.fetch(f'SELECT * FROM "{schema}"."{table}"')
                 tables[schema][table] = tuple(_row(place, row) for row in rows)

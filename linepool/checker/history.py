@@ -15,6 +15,7 @@ COMPACTED = ("aggregation.contacts", "aggregation.credentials")
 SLACK = timedelta(seconds=10)
 """A timer that is overdue by less may just be being handled."""
 SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SCHEMAS = (*SERVICES, "opener")
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,9 @@ class History:
             for row in self.rows("notification", "mails")
             if row["delivered_at"] is None and row["failed_at"] is None
         ]
-        boxes = [row for row in self.rows("bidding", "boxes") if row["stage"] in {"closing", "opened"}]
+        boxes = [
+            row for row in self.rows("bidding", "boxes") if row["stage"] in {"closing", "closed", "opened"}
+        ]
         timers = [
             row
             for schema in SERVICES
@@ -230,7 +233,7 @@ READERS = {
     "rfp.documents": ("distribution",),
     "distribution.events": ("notification",),
     "bidding.commands": ("bidding",),
-    "bidding.events": ("distribution", "notification"),
+    "bidding.events": ("rfp", "distribution", "notification"),
     "bidding.comparisons": ("notification",),
 }
 """Which services must have read a topic."""

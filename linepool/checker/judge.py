@@ -7,7 +7,8 @@ from linepool.checker.money import check_money
 from linepool.checker.once import check_once
 from linepool.checker.passwords import check_passwords
 from linepool.checker.replies import check_harm, check_replies
-from linepool.checker.report import Report, Verdict, found, not_yet
+from linepool.checker.report import Report, Verdict, found
+from linepool.checker.seals import check_seals
 from linepool.checker.versions import check_log, check_versions
 
 
@@ -19,7 +20,7 @@ def check(history: History) -> Report:
             check_replies(history),
             check_once(history),
             check_awards(history),
-            not_yet("I5", ["replies are not sealed yet: any reader of a box's topic can read them"]),
+            check_seals(history),
             check_passwords(history),
             check_versions(history),
             check_log(history),

@@ -1,5 +1,6 @@
 """The totals of every comparison, computed again in the plainest way from usage lines and offers."""
 
+import json
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -140,8 +141,12 @@ def _offers(history: History) -> dict[str, dict[str, Any]]:
     offers: dict[str, dict[str, Any]] = {}
     for receipt in history.told("notices.", "receipt-issued"):
         record = sent.get((receipt.provider, receipt.body["message_id"], receipt.body["sha256"]))
-        if record is not None and receipt.body.get("reply_id") and "offer" in record.body:
+        if record is not None and receipt.body.get("reply_id") and record.body.get("offer"):
             offers[receipt.body["reply_id"]] = record.body["offer"]
+    # A sealed one is readable only where the opener wrote down what it found.
+    for row in history.rows("opener", "openings"):
+        if (offer := _offer_in(row["content"])) is not None:
+            offers[str(row["reply_id"])] = offer
     return offers
 
 
@@ -159,3 +164,11 @@ def _document(history: History, record: Record) -> Iterator[str]:
 def _only(records: list[Record], purchase: str) -> Record | None:
     own = [record for record in records if record.purchase == purchase]
     return own[0] if len(own) == 1 else None
+
+
+def _offer_in(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        offer = json.loads(content or b"null")
+    except (ValueError, RecursionError):
+        return None
+    return offer if isinstance(offer, dict) else None

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 
+from linepool.checker.chains import broken_chains
 from linepool.checker.history import History, Record, as_time, distinct
 from linepool.checker.report import Verdict, found, not_yet
 
-FATES = frozenset({"evaluated", "replaced", "invalid"})
+FATES = frozenset({"evaluated", "replaced", "withdrawn", "invalid"})
 ANSWERS = ("receipt-issued", "message-rejected")
 PATIENCE = timedelta(seconds=60)
 """A record that is so much older than one of another provider's that was answered should have its answer."""
@@ -17,9 +18,14 @@ Said = tuple[str, str | None, str]
 
 
 def check_replies(history: History) -> Verdict:
-    """Judge that every message has one answer, and every receipted reply one fate."""
+    """Judge that every message has one answer, all answers stand in chains, and every receipted reply has one fate."""
     said = history.of_providers("replies.")
-    findings = [*_answers_in_excess(history), *_fates(history), *_in_time(history)]
+    findings = [
+        *_answers_in_excess(history),
+        *_fates(history),
+        *_in_time(history),
+        *broken_chains(history),
+    ]
     unanswered = [f"{record.place} has no answer" for record in _unanswered(history)]
     if findings or not unanswered or not history.unsent:
         return found("I2", [*findings, *([] if history.unsent else unanswered)], len(said))

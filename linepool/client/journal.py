@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from linepool.client.connection import Connection
 from shared.envelope import Received, read_headers
+from shared.fetched import read_batches_safely
 from shared.messages import Message, registry
 
 M = TypeVar("M", bound=Message)
@@ -150,6 +151,13 @@ class Journal:
         except TimeoutError:
             raise TimeoutError(f"the topics were not read to their ends within {within:.0f} s") from None
 
+    async def beginnings(self) -> dict[tuple[str, int], int]:
+        """Return the first offset that is left of each partition, by topic (without prefix) and number."""
+        found = await self._consumer.beginning_offsets(sorted(self._consumer.assignment()))
+        return {
+            (one.topic.removeprefix(self._prefix), one.partition): offset for one, offset in found.items()
+        }
+
     async def _growth(self, size: int) -> None:
         async with self._grown:
             await self._grown.wait_for(lambda: len(self.entries) > size or self._broken is not None)
@@ -224,6 +232,7 @@ async def open_journal(
         KafkaError: the broker is away or refuses the login.
         TimeoutError: a topic is not there.
     """
+    read_batches_safely()
     consumer = AIOKafkaConsumer(
         **connection.arguments(),
         client_id=f"{connection.username}-journal",

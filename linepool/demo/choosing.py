@@ -3,11 +3,11 @@
 import asyncio
 from hashlib import sha256
 
-from linepool.client.provider import Provider
 from linepool.demo.comparing import Compared, Evaluation
 from linepool.demo.forming import PATIENCE
 from linepool.demo.stage import Stage
 from linepool.demo.telling import ClaimError
+from linepool.provider import Provider
 from shared.messages.bidding import ProviderSelected, ReceiptIssued, TermsAccepted, TermsPresented
 from shared.messages.notification import AcceptanceNotified, AwardNotified, UnsuccessfulNotified
 

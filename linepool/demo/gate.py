@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from linepool.client.provider import Invitation
 from linepool.demo.forming import PATIENCE, Formed
 from linepool.demo.offers import CONTRACT_MONTHS
 from linepool.demo.scenario import REGION, Group
 from linepool.demo.stage import Stage
 from linepool.demo.telling import ClaimError
+from linepool.provider import Request
 from shared.messages.distribution import RequestPresented
 from shared.messages.rfp import GroupQualified, ProviderRegistered, RequestIssued, ServiceNeed
 
@@ -24,7 +24,7 @@ class Invited:
     """The request is out."""
 
     issued: RequestIssued
-    invitations: dict[str, Invitation]
+    invitations: dict[str, Request]
     qualified: GroupQualified
 
 
@@ -140,10 +140,10 @@ async def _verify(stage: Stage, formed: Formed) -> GroupQualified:
     )
 
 
-async def _invitations(stage: Stage, purchase_id: UUID) -> dict[str, Invitation]:
+async def _invitations(stage: Stage, purchase_id: UUID) -> dict[str, Request]:
     listed = stage.roles.listed
     found = await asyncio.gather(
-        *(stage.providers[pid].invitation(purchase_id, within=PATIENCE) for pid in listed)
+        *(stage.providers[pid].request(purchase_id, within=PATIENCE) for pid in listed)
     )
     await stage.watcher.journal.catch_up()
     return dict(zip(listed, found, strict=True))

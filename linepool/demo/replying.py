@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from linepool.client.provider import Answer
 from linepool.demo.bids import invented_offers, revised
 from linepool.demo.forming import PATIENCE
 from linepool.demo.stage import Stage
 from linepool.demo.story import Rejection
 from linepool.demo.waiting import until
+from linepool.provider import Answer
 from shared.messages.bidding import MessageRejected, ReceiptIssued
-from shared.messages.providers import Offer
+from shared.messages.providers import Offer, ReplySubmitted
 from shared.messages.rfp import DeadlinePassed
 
 KILLED = "bidding"
@@ -58,16 +58,24 @@ async def take_replies(stage: Stage) -> Replied:
     # Somebody's reply comes before the kill, and somebody's answer while the service is dead.
     before = roles.bidders[: len(roles.listed) - 1][:1]
     for pid in before:
-        sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
+        sent[pid] = await _submit(stage, pid, offers[pid])
     killed_at, gone = await _kill(stage)
     for pid in roles.bidders[len(before) :]:
-        sent[pid] = await stage.providers[pid].reply(purchase_id, offers[pid])
+        sent[pid] = await _submit(stage, pid, offers[pid])
     if roles.decliner:
         sent[roles.decliner] = await stage.providers[roles.decliner].decline(
             purchase_id, reason="No capacity in this region (invented)."
         )
     uninvited = roles.unlisted[0]
-    foreign = await stage.providers[uninvited].reply(purchase_id, offers[roles.bidders[0]])
+    foreign = await stage.providers[uninvited].send(
+        ReplySubmitted(
+            purchase_id=purchase_id,
+            request_version=1,
+            revision=1,
+            seal="none",
+            offer=offers[roles.bidders[0]],
+        )
+    )
     for pid, offer in offers.items():
         tell.say(f"{roles.names[pid]}: {offer.name}")
     tell.say("The offers are invented for this story; no provider has made them.")
@@ -90,6 +98,12 @@ async def take_replies(stage: Stage) -> Replied:
     rejections = [_rejected(stage, uninvited, "a reply, though it is not on the list", refused)]
     late = await _late_revision(stage, offers)
     return Replied(offers, killed, (*rejections, late))
+
+
+async def _submit(stage: Stage, pid: str, offer: Offer, *, revision: int = 1) -> str:
+    provider = stage.providers[pid]
+    request = await provider.request(stage.scenario.group.purchase_id, within=PATIENCE)
+    return await provider.submit(request, offer, revision=revision)
 
 
 async def _kill(stage: Stage) -> tuple[datetime, int | None]:
@@ -120,7 +134,7 @@ async def _late_revision(stage: Stage, offers: dict[str, Offer]) -> Rejection:
         lambda entry: entry.says(DeadlinePassed, purchase_id), within=PATIENCE, what="the deadline"
     )
     tell.step("The deadline passes", f"It was {passed.deadline:%H:%M:%S} UTC.")
-    message = await stage.providers[pid].revise(purchase_id, revised(offers[pid]), revision=2)
+    message = await _submit(stage, pid, revised(offers[pid]), revision=2)
     answer = await stage.providers[pid].answer(message, within=PATIENCE)
     return _rejected(stage, pid, "a revision of its reply, too late", answer, reason="late")
 

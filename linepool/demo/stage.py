@@ -15,10 +15,11 @@ from deploy.local.stack import Stack
 from linepool.client.authorities import Officer, Operator, open_officer, open_operator
 from linepool.client.connection import Connection
 from linepool.client.people import People, open_people
-from linepool.client.provider import Provider, open_provider
 from linepool.client.watcher import Watcher, open_watcher
 from linepool.demo.scenario import ProviderRoles, Scenario
 from linepool.demo.telling import Teller
+from linepool.provider import Bundle, Keys, Provider, open_provider
+from shared.signing import RECEIPTS, SEAL_KEYS, signing_key, verifying_key_b64
 
 
 @dataclass
@@ -63,6 +64,17 @@ def connection(stack: Stack, login: Login) -> Connection:
     return Connection(stack.bootstrap_servers, login.username, login.password, stack.ca_file, stack.prefix)
 
 
+def bundle(stack: Stack, login: Login, provider_id: str) -> Bundle:
+    """Return what a provider on this stack was handed."""
+
+    def key(process: str, purpose: str) -> str | None:
+        secret = stack.secrets.get(process)
+        return verifying_key_b64(signing_key(bytes.fromhex(secret), purpose)) if secret else None
+
+    keys = Keys(receipts=key("bidding", RECEIPTS), seal_keys=key("opener", SEAL_KEYS))
+    return Bundle(connection(stack, login), provider_id, keys)
+
+
 @asynccontextmanager
 async def open_stage(
     scenario: Scenario, stack: Stack, services: Services, tell: Teller
@@ -73,9 +85,7 @@ async def open_stage(
     async with AsyncExitStack() as open_:
         names = [topic.name for topic in topics()]
         names += [topic.name for pid in ids for topic in provider_topics(pid)]
-        connected = [
-            open_.enter_async_context(open_provider(connection(stack, logins[pid]), pid)) for pid in ids
-        ]
+        connected = [open_.enter_async_context(open_provider(bundle(stack, logins[pid], pid))) for pid in ids]
         providers = dict(zip(ids, await asyncio.gather(*connected), strict=True))
         people, officer, operator, watcher, pool = await asyncio.gather(
             open_.enter_async_context(open_people(connection(stack, stack.login("portal")))),

@@ -40,7 +40,7 @@ class State:
 
     bootstrap_servers: str
     prefix: str
-    ca_file: str | None
+    ca_file: str
     admin_username: str
     admin_password: str
     portal_username: str
@@ -70,8 +70,7 @@ class State:
         return self._connection(self.portal_username, self.portal_password)
 
     def _connection(self, username: str, password: str) -> Connection:
-        ca_file = Path(self.ca_file) if self.ca_file else None
-        return Connection(self.bootstrap_servers, username, password, ca_file, self.prefix)
+        return Connection(self.bootstrap_servers, username, password, Path(self.ca_file), self.prefix)
 
 
 def place() -> Path:
@@ -86,7 +85,7 @@ def save(stage: Stage, compared: Compared) -> None:
     state = State(
         bootstrap_servers=stack.bootstrap_servers,
         prefix=stack.prefix,
-        ca_file=str(stack.ca_file) if stack.ca_file else None,
+        ca_file=str(stack.ca_file),
         admin_username=stack.admin.username,
         admin_password=stack.admin.password,
         portal_username=portal.username,

@@ -15,7 +15,6 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from deploy.local.handles import StackError
-from linepool.client.provider import Provider
 from linepool.demo import state
 from linepool.demo.choosing import answer_award
 from linepool.demo.claimed import claimed, holder
@@ -23,6 +22,7 @@ from linepool.demo.run import interruptible, running, services_ready, until_sele
 from linepool.demo.scenario import Scenario
 from linepool.demo.stage import Stage, open_stage
 from linepool.demo.telling import ClaimError, Teller
+from linepool.provider import Provider
 
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.2

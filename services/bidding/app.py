@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from services.bidding import handlers
+from services.bidding import handlers, intake
+from services.bidding.adopting import take_over_what_was_said
+from services.bidding.checkpoints import tend_checkpoints
 from services.bidding.comparing import compare_replies
 from services.bidding.jobs import tend_boxes
 from services.bidding.settings import Settings
@@ -11,10 +13,14 @@ from shared.service import Service, serve
 
 def build(settings: Settings | None = None) -> Service:
     """Return the wired service; nothing connects before it is run."""
-    return serve(
+    settings = settings or Settings()
+    service = serve(
         "bidding",
-        settings or Settings(),
+        settings,
         handlers.streams,
         migrations=Path(__file__).parent / "migrations",
-        jobs=[tend_boxes, compare_replies],
+        jobs=[tend_boxes, compare_replies, tend_checkpoints],
+        on_adopted=[take_over_what_was_said],
     )
+    service.broker.context.set_global("rules", intake.Rules.of(settings))
+    return service

@@ -20,7 +20,9 @@ from prometheus_client import Gauge
 from services.bidding.concerns import Concerns
 from services.bidding.domain.box import Box
 from services.bidding.evaluation import Evaluated, Task, UsageDiffers, evaluate_replies
-from services.bidding.jobs import LEAST_PAUSE_S, settings_of
+from services.bidding.jobs import LEAST_PAUSE_S
+from services.bidding.opening import replies_in
+from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import usage as usage_store
 from shared.documents import manifest_of, split
@@ -164,7 +166,7 @@ async def _task(runtime: Runtime, box: Box, concerns: Concerns) -> Task | None:
         if concerns.is_news(purchase_id, f"missing_reports {missing}"):
             log.info("comparison waits for usage", purchase=str(purchase_id), missing_reports=missing)
         return None
-    stored = await box_store.stored_replies(runtime.pool, purchase_id, standing="evaluated")
+    stored = await replies_in(runtime.pool, box, standing="evaluated")
     return Task(
         purchase_id=purchase_id,
         request_version=request.version,

@@ -10,13 +10,15 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
+from linepool.offers.tariffs import TAX_BASES, tariff_of
 from linepool.rating.comparison import Comparison
 from linepool.rating.evaluate import Reply, evaluate
 from linepool.rating.lines import ServiceUsage, UsageLine
 from linepool.rating.money import over_months
-from services.bidding.domain.box import TAX_BASES, StoredReply, tariff_of
+from services.bidding.domain.box import StoredReply
 from shared.canonical import canonical_json
 from shared.messages.aggregation import LineUsage, UsageLinesReported
+from shared.messages.providers import Offer
 from shared.usage_digest import usage_digest
 
 LARGEST_AMOUNT = Decimal("999999999999.99")
@@ -123,7 +125,7 @@ def _compare(
 ) -> Comparison:
     return evaluate(
         usage,
-        [Reply(one.reply_id, _milliseconds(one.appended_at), tariff_of(one.offer)) for one in replies],
+        [Reply(one.reply_id, _milliseconds(one.appended_at), tariff_of(_offer(one))) for one in replies],
         currency=task.currency,
         tax_basis=TAX_BASES[task.tax_basis],
         period_months=task.period_months,
@@ -153,7 +155,7 @@ def _document(task: Task, comparison: Comparison, disqualified: dict[UUID, str])
                     "provider_id": one.provider_id,
                     "revision": one.revision,
                     "appended_at": one.appended_at.astimezone(UTC).isoformat(),
-                    "billing": one.offer.billing,
+                    "billing": _offer(one).billing,
                 }
                 for one in task.replies
             },
@@ -163,3 +165,9 @@ def _document(task: Task, comparison: Comparison, disqualified: dict[UUID, str])
 
 def _milliseconds(time: datetime) -> int:
     return round(time.timestamp() * 1000)
+
+
+def _offer(reply: StoredReply) -> Offer:
+    if not isinstance(reply.offer, Offer):
+        raise TypeError("only a reply with a valid offer is evaluated")
+    return reply.offer

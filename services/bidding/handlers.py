@@ -1,12 +1,17 @@
 """What the bidding service does with each message: load, decide, save, publish."""
 
+from typing import Annotated
+
+from faststream import Context
+
 from services.bidding import intake, reading
 from services.bidding.domain import award as orders
 from services.bidding.domain import box as boxes
 from services.bidding.store import awards as award_store
 from services.bidding.store import boxes as box_store
+from services.bidding.store import checkpoints as checkpoint_store
 from services.bidding.store import usage as usage_store
-from shared.delivery import CurrentActor, Publish, Tx
+from shared.delivery import Batched, CurrentActor, Publish, Tx
 from shared.messages.aggregation import GroupAggregated, UsageLinesReported
 from shared.messages.bidding import (
     AcceptTerms,
@@ -16,10 +21,11 @@ from shared.messages.bidding import (
     TermsAccepted,
     TermsRejected,
 )
-from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued
+from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued
 from shared.outcomes import NotYet, Refusal
-from shared.record import Batch
 from shared.streams import Streams
+
+Rules = Annotated[intake.Rules, Context("rules")]
 
 streams = Streams("bidding")
 rfp_events = streams.events("rfp.events")
@@ -30,22 +36,30 @@ replies = streams.batches("replies.")
 
 
 @replies.handle_batch
-async def take_replies(batch: Batch, tx: Tx, publish: Publish) -> None:
+async def take_replies(batch: Batched, tx: Tx, publish: Publish, rules: Rules) -> None:
     """Answer each message of a provider: a receipt or a rejection, the same again where it came before."""
     records = sorted((*batch.fresh, *batch.repeated), key=lambda one: (one.topic, one.partition, one.offset))
-    await intake.take(tx, publish, [reading.read(record) for record in records])
+    await intake.take(tx, publish, [reading.read(record) for record in records], rules)
 
 
 @rfp_events.handle
-async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish) -> None:
-    """Replies to this version can be taken from now on."""
-    box = boxes.issue(await box_store.lock_box(tx, event.purchase_id), event, publish.cause)
+async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish, rules: Rules) -> None:
+    """Replies to this version can be taken from now on; where they are sealed, this is said once the box has its key."""
+    box = boxes.issue(await box_store.lock_box(tx, event.purchase_id), event, publish.cause, rules.seal)
     if box is None:
         return
     await box_store.save_box(tx, box)
-    await publish(
-        BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
-    )
+    if rules.seal == "none":
+        await publish(
+            BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
+        )
+
+
+@rfp_events.handle
+async def begin_checkpoints(event: GroupQualified, tx: Tx, publish: Publish) -> None:
+    """From now on providers may be told that there is this purchase, and checkpoints tell them."""
+    await box_store.lock_box(tx, event.purchase_id)
+    await checkpoint_store.begin(tx, event.purchase_id, publish.now)
 
 
 @rfp_events.handle

@@ -1,4 +1,4 @@
-"""What bidding does when nothing arrives: judge what was held, close boxes, and open them.
+"""What bidding does when nothing arrives: judge what was held, and tend boxes from their key to their opening.
 
 Each step looks at the tables, decides in one transaction, and may be repeated or interrupted anywhere.
 """
@@ -12,13 +12,13 @@ import asyncpg
 import structlog
 
 from services.bidding.concerns import Concerns
-from services.bidding.domain.box import Box, Request, is_passed, may_read_ends, open_box
+from services.bidding.domain.box import Box, Request, is_passed, may_read_ends
 from services.bidding.judging import judge_held_messages, known_ends
-from services.bidding.settings import Settings
+from services.bidding.opening import judge_opened_boxes, judge_replies, tell_of_keys
+from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store
-from shared.messages.bidding import OpenedReply, RepliesOpened, ReplyDisqualified
-from shared.outbox import Outgoing
+from shared.envelope import derived_id
 from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
 
@@ -30,24 +30,13 @@ NOT_ALL_TAKEN = "not_all_taken"
 log = structlog.get_logger()
 
 
-def settings_of(runtime: Runtime) -> Settings:
-    """Return this service's settings.
-
-    Raises:
-        TypeError: they are another service's.
-    """
-    if not isinstance(runtime.settings, Settings):
-        raise TypeError("these are another service's settings")
-    return runtime.settings
-
-
 async def tend_boxes(runtime: Runtime) -> None:
-    """Judge held messages and close boxes, for as long as the service runs."""
+    """Judge held messages, and tend boxes from their key to their opening, for as long as the service runs."""
     pause = settings_of(runtime).job_pause_s
-    about_held, about_boxes = Concerns(), Concerns()
+    about_held, about_boxes, about_seals = Concerns(), Concerns(), Concerns()
     while True:
         try:
-            await tend_once(runtime, about_held, about_boxes)
+            await tend_once(runtime, about_held, about_boxes, about_seals)
         except TRANSIENT as error:
             log.warning("boxes wait", error=type(error).__name__)
         # What this job commits wakes it too.
@@ -55,8 +44,10 @@ async def tend_boxes(runtime: Runtime) -> None:
         await runtime.wait_for_work(pause)
 
 
-async def tend_once(runtime: Runtime, about_held: Concerns, about_boxes: Concerns) -> None:
-    """Judge held messages, then close boxes even where that failed.
+async def tend_once(
+    runtime: Runtime, about_held: Concerns, about_boxes: Concerns, about_seals: Concerns | None = None
+) -> None:
+    """Judge held messages, then tend boxes even where that failed.
 
     Raises:
         TRANSIENT: the database or the broker is away; what is left waits for the next round.
@@ -68,16 +59,19 @@ async def tend_once(runtime: Runtime, about_held: Concerns, about_boxes: Concern
     except Exception as error:  # noqa: BLE001 # whatever is wrong with held messages must not keep boxes shut
         if about_held.is_news("held messages", type(error).__name__):
             runtime.metrics.alarm("held_not_judged", error=type(error).__name__)
+    about_seals = about_seals or Concerns()
+    await tell_of_keys(runtime, about_seals)
     await close_boxes(runtime, about_boxes)
+    await judge_opened_boxes(runtime, about_seals)
 
 
 async def close_boxes(runtime: Runtime, concerns: Concerns | None = None) -> int:
-    """Close and open each box whose time has come; return how many were opened.
+    """Close each box whose time has come, and open those that are not sealed; return how many there were.
 
     Why a box stays shut is said if `concerns` do not know it yet; one that fails is alarmed, and the next one follows.
     """
     concerns = concerns or Concerns()
-    opened = 0
+    closed = 0
     closing = await box_store.purchases_in(runtime.pool, "closing")
     for purchase_id in closing:
         try:
@@ -89,17 +83,17 @@ async def close_boxes(runtime: Runtime, concerns: Concerns | None = None) -> int
                 runtime.metrics.alarm("box_not_closed", purchase=purchase_id, error=type(error).__name__)
             continue
         if shut is None:
-            opened += 1
+            closed += 1
         elif concerns.is_news(purchase_id, shut):
             log.info("box stays shut", purchase=str(purchase_id), why=shut)
             if shut == END_UNKNOWN:
                 runtime.metrics.alarm(END_UNKNOWN, purchase=purchase_id)
     concerns.keep_only(closing)
-    return opened
+    return closed
 
 
 async def _close(runtime: Runtime, purchase_id: UUID) -> str | None:
-    """Open the box, or return why it stays shut."""
+    """Close the box, or return why it stays open to what is still on its way."""
     box = await box_store.look_at(runtime.pool, purchase_id)
     if box.request is None or box.stage != "closing":
         return "not_closing"
@@ -111,12 +105,17 @@ async def _close(runtime: Runtime, purchase_id: UUID) -> str | None:
     # Without a lock first: it is asked in every round, and whoever puts something in is not to wait for that.
     if not await _is_all_taken(runtime.pool, box):
         return NOT_ALL_TAKEN
-    return None if await _open_if_all_is_taken(runtime, box) else NOT_ALL_TAKEN
+    return None if await _shut_if_all_is_taken(runtime, box) else NOT_ALL_TAKEN
 
 
 async def _note_closing_ends(runtime: Runtime, box: Box, request: Request) -> str | None:
     allowance = timedelta(seconds=settings_of(runtime).skew_allowance_s)
-    not_yet = may_read_ends(box, await box_store.now(runtime.pool), skew=runtime.skew, allowance=allowance)
+    # What was opened before a restore was opened with the clocks compared; where all is adopted, nothing is sent to compare them.
+    opened_before = runtime.adoptions.decided_at(
+        derived_id(runtime.service, "open", box.purchase_id, request.version)
+    )
+    skew = timedelta(0) if opened_before else runtime.skew
+    not_yet = may_read_ends(box, await box_store.now(runtime.pool), skew=skew, allowance=allowance)
     if not_yet is not None:
         return not_yet.reason
     ends = await known_ends(runtime, [f"replies.{provider}" for provider in sorted(request.provider_ids)])
@@ -146,52 +145,22 @@ async def _is_all_taken(connection: asyncpg.Connection | asyncpg.Pool, box: Box)
     )
 
 
-async def _open_if_all_is_taken(runtime: Runtime, seen: Box) -> bool:
+async def _shut_if_all_is_taken(runtime: Runtime, seen: Box) -> bool:
     purchase_id, request = seen.purchase_id, seen.request
     if request is None:
         return False
-    async with runtime.decide("open", purchase_id, request.version) as (tx, publish):
+    sealed = request.seal == "hpke"
+    # A box that is not sealed is opened in the transaction that closes it.
+    decision = "close" if sealed else "open"
+    async with runtime.decide(decision, purchase_id, request.version) as (tx, publish):
         # Whoever puts something into this box holds it until the commit: so all of it is seen from here on.
         box = await box_store.lock_box(tx, purchase_id)
         if box.stage != "closing" or box.request != request or not await _is_all_taken(tx, box):
             return False
-        opening = open_box(
-            request,
-            await box_store.stored_replies(tx, purchase_id),
-            await box_store.declined(tx, purchase_id),
-        )
-        await box_store.save_opening(tx, opening)
-        await box_store.save_box(tx, replace(box, opened_at=publish.now))
-        await publish(
-            RepliesOpened(
-                purchase_id=purchase_id,
-                request_version=request.version,
-                replies=tuple(
-                    OpenedReply(
-                        reply_id=one.reply.reply_id,
-                        provider_id=one.reply.provider_id,
-                        revision=one.reply.revision,
-                        appended_at=one.reply.appended_at,
-                        standing=one.standing,
-                        reason=one.reason,
-                    )
-                    for one in opening.listed
-                ),
-                declined=opening.declined,
-            )
-        )
-        await publish.many(
-            [
-                Outgoing(
-                    ReplyDisqualified(
-                        purchase_id=purchase_id, reply_id=one.reply.reply_id, reason=one.reason or ""
-                    ),
-                    one.reply.reply_id,
-                    one.reply.provider_id,
-                )
-                for one in opening.standings
-                if one.standing == "invalid"
-            ]
-        )
-    log.info("box opened", purchase=str(purchase_id), replies=len(opening.standings))
+        box = replace(box, closed_at=publish.now)
+        if sealed:
+            await box_store.save_box(tx, box)
+        else:
+            await judge_replies(tx, publish, box)
+    log.info("box closed", purchase=str(purchase_id), sealed=sealed)
     return True

@@ -12,6 +12,7 @@ from services.bidding import intake, reading
 from services.bidding.concerns import Concerns
 from services.bidding.domain.box import Place, is_passed
 from services.bidding.domain.intake import Arrival, Sender
+from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store
 from services.bidding.store.held import HeldMessage
@@ -104,9 +105,10 @@ async def _judge_together(runtime: Runtime, arrivals: Sequence[Arrival], final: 
     if not arrivals:
         return 0
     answered = 0
+    rules = intake.Rules.of(settings_of(runtime))
     with suppress(_NothingToSayError):
         async with runtime.decide("held") as (tx, publish):
-            answered = await intake.judge_held(tx, publish, arrivals, final=final)
+            answered = await intake.judge_held(tx, publish, arrivals, rules, final=final)
             if not answered:
                 raise _NothingToSayError
     return answered
@@ -170,5 +172,5 @@ def _arrival(held: HeldMessage) -> Arrival:
         sha256=held.sha256,
         appended_at=held.appended_at.astimezone(UTC),
         body=held.body,
-        word=reading.read_again(held.type, held.body),
+        word=reading.read_again(held.purchase_id, held.type, held.body),
     )

@@ -1,21 +1,45 @@
 """Reading what a provider sent, hostile until proven otherwise: nothing in it makes this fail or take long."""
 
 import re
+from uuid import UUID
 
 from pydantic import ValidationError
 
-from services.bidding.domain.intake import Arrival, ProviderWord, Rejection
-from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
+from services.bidding.domain.box import NoOffer
+from services.bidding.domain.intake import Arrival, ProviderWord, Rejection, WithoutContent
+from shared.fetched import UNREADABLE
+from shared.messages.providers import (
+    MESSAGE_BYTES,
+    AccessRequested,
+    InvitationAcknowledged,
+    InvitationDeclined,
+    Offer,
+    QuestionAsked,
+    ReplySubmitted,
+    ReplyWithdrawn,
+    TermsProposed,
+)
 from shared.record import Record
 
-MESSAGE_BYTES = 900 * 1024
-"""A larger body is rejected: what follows from a message must fit under the broker's limit of 1 MiB."""
 MESSAGE_DEPTH = 10
 """JSON nested deeper is rejected; a price tier stands at depth 6."""
 DETAIL_LENGTH = 300
 
+UNREADABLE_BATCH = Rejection(
+    "unreadable",
+    "A batch of records could not be read, and nothing of it is taken; unpacked, it may hold 4 MiB.",
+)
 WORDS: dict[str, type[ProviderWord]] = {
-    word.type(): word for word in (ReplySubmitted, InvitationDeclined, TermsProposed)
+    word.type(): word
+    for word in (
+        ReplySubmitted,
+        ReplyWithdrawn,
+        InvitationDeclined,
+        InvitationAcknowledged,
+        AccessRequested,
+        QuestionAsked,
+        TermsProposed,
+    )
 }
 _MESSAGE_ID = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 # A string that never ends is taken to the end of the body: each byte is looked at once, whatever was sent.
@@ -31,7 +55,8 @@ def read(record: Record) -> Arrival:
     if message_id is not None and _MESSAGE_ID.fullmatch(message_id) is None:
         message_id = None
     body = record.body or b""
-    word = _word(record.received.type, message_id, body)
+    is_readable = all(name != UNREADABLE for name, _ in record.headers)
+    word = _word(record.received.type, message_id, body) if is_readable else UNREADABLE_BATCH
     return Arrival(
         id=record.inbox_id,
         provider_id=record.provider_id,
@@ -44,9 +69,25 @@ def read(record: Record) -> Arrival:
     )
 
 
-def read_again(type_: str, body: bytes) -> ProviderWord:
-    """Read a message that was read before, and kept."""
-    return WORDS[type_].model_validate_json(body)
+def read_again(purchase_id: UUID, type_: str, body: bytes) -> ProviderWord | WithoutContent:
+    """Read a message that was read before, and kept; of an unsealed reply only that it came."""
+    return WORDS[type_].model_validate_json(body) if body else WithoutContent(purchase_id)
+
+
+def read_offer(content: bytes) -> Offer | NoOffer:
+    """Read what was in a seal, as hostile as what comes in the open; what is wrong is told without quoting it."""
+    if _is_too_deep(content):
+        return NoOffer(f"holds JSON that is nested more than {MESSAGE_DEPTH} deep")
+    try:
+        return Offer.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return NoOffer("holds no JSON in UTF-8")
+    # The name of an unknown field, and the value of an unknown kind in pydantic's words, are the provider's own.
+    path = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    where = ".".join(str(step) for step in path) or "offer"
+    return NoOffer(f"holds no valid offer: {where}: {first['type']}"[:DETAIL_LENGTH])
 
 
 def _word(type_: str | None, message_id: str | None, body: bytes) -> ProviderWord | Rejection:

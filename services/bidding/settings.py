@@ -1,9 +1,10 @@
 """What the bidding service is told by its environment, beyond what every service is told."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shared.runtime import Runtime
 from shared.settings import ServiceSettings
 
 
@@ -14,3 +15,18 @@ class Settings(ServiceSettings):
     """How far the brokers' clocks may be from the database's: so long a box stays shut after its deadline."""
     job_pause_s: Annotated[float, Field(gt=0)] = 1.0
     """How often boxes are looked at when nothing wakes the service."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 3600.0
+    """How far apart checkpoints over all receipts are, from the group's qualification until the box is closed."""
+    seal: Literal["none", "hpke"] = "hpke"
+    """How replies to requests that are issued from now on must be sealed."""
+
+
+def settings_of(runtime: Runtime) -> Settings:
+    """Return this service's settings.
+
+    Raises:
+        TypeError: they are another service's.
+    """
+    if not isinstance(runtime.settings, Settings):
+        raise TypeError("these are another service's settings")
+    return runtime.settings

@@ -12,6 +12,7 @@ from uuid import UUID
 from shared.documents import join
 from shared.messages.base import AboutPurchase, Document
 from shared.messages.distribution import (
+    AccessOffered,
     CancellationPresented,
     PresentedDocumentPart,
     ProviderInvited,
@@ -24,7 +25,7 @@ INLINE_BYTES = 400_000
 MOST_COMBINATIONS = 1024
 """A document of which parts came in several variants is tried in at most so many combinations."""
 
-Seal = Literal["none"]
+Seal = Literal["none", "hpke"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class BidBox:
     """Replies to the version can be taken; how they must be sealed."""
 
     seal: Seal
-    public_key: str | None
+    public_key: str | None = None
+    key_signature: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Gate:
     def cancelled(self) -> bool:
         """Tell whether the purchase was called off."""
         return self.cancellation_reason is not None
+
+    def runs(self, at: datetime) -> bool:
+        """Tell whether anything may still be presented, but for a cancellation."""
+        over = self.cancelled or self.deadline_passed
+        return not over and any(request.deadline > at for request in self.requests)
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ def fitting_parts(document: Document, variants: Mapping[int, Sequence[str]]) -> 
 
 
 def invitation(request: Request, box: BidBox, parts: Sequence[Sequence[str]]) -> list[AboutPurchase]:
-    """Return all that is put before each invited provider, in order; the same for everyone.
+    """Return the whole request, in the order in which it is put before a provider; the same for everyone.
 
     `parts` are the base64 parts of each of the request's documents.
     """
@@ -215,6 +222,7 @@ def invitation(request: Request, box: BidBox, parts: Sequence[Sequence[str]]) ->
         mode=request.mode,
         seal=box.seal,
         public_key=box.public_key,
+        key_signature=box.key_signature,
         content=content,
         content_json=text,
         documents=request.documents[1:],
@@ -232,6 +240,17 @@ def invitation(request: Request, box: BidBox, parts: Sequence[Sequence[str]]) ->
         for number, data in enumerate(parts[position], start=1)
     ]
     return [shown, *followed_by]
+
+
+def offer(request: Request) -> AccessOffered:
+    """Return what an invitation says that only offers access: nothing of the content but its hash."""
+    return AccessOffered(
+        purchase_id=request.purchase_id,
+        request_version=request.version,
+        title=request.title,
+        deadline=request.deadline,
+        content_sha256=request.documents[0].sha256,
+    )
 
 
 def _inline(content: Document, parts: Sequence[str]) -> str | None:

@@ -1,6 +1,7 @@
 """The SQL of facts: what is known about purchases and providers. All inside the delivery's transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,18 @@ async def lock_gate(tx: Connection, purchase_id: UUID) -> None:
     """Lock the purchase's gate until the transaction ends; make it if this is the first fact about it."""
     await tx.execute("INSERT INTO gates (purchase_id) VALUES ($1) ON CONFLICT DO NOTHING", purchase_id)
     await tx.execute("SELECT FROM gates WHERE purchase_id = $1 FOR UPDATE", purchase_id)
+
+
+async def lock_known_gate(tx: Connection, purchase_id: UUID) -> bool:
+    """Lock the purchase's gate; False where nothing is known of it, so that no stranger makes us keep a gate."""
+    found = await tx.fetchval("SELECT true FROM gates WHERE purchase_id = $1 FOR UPDATE", purchase_id)
+    return found is not None
+
+
+async def clock(tx: Connection) -> datetime:
+    """Return the database's time at this moment."""
+    now: datetime = await tx.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 async def add_request(tx: Connection, event: RequestIssued, *, cause_id: UUID) -> None:
@@ -153,13 +166,14 @@ async def add_box(tx: Connection, event: BidBoxReady, *, cause_id: UUID) -> None
     """Keep that replies to a version can be taken."""
     await tx.execute(
         """
-        INSERT INTO bid_boxes (purchase_id, request_version, seal, public_key, cause_id)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+        INSERT INTO bid_boxes (purchase_id, request_version, seal, public_key, key_signature, cause_id)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
         """,
         event.purchase_id,
         event.request_version,
         event.seal,
         event.public_key,
+        event.key_signature,
         cause_id,
     )
 
@@ -212,26 +226,36 @@ async def pass_deadline(tx: Connection, purchase_id: UUID, *, cause_id: UUID) ->
     )
 
 
-async def change_standing(tx: Connection, provider_id: str, *, suspended: bool, cause_id: UUID) -> None:
-    """Suspend or reinstate a provider.
+async def change_standing(
+    tx: Connection,
+    provider_id: str,
+    *,
+    cause_id: UUID,
+    suspended: bool | None = None,
+    removed: bool | None = None,
+) -> None:
+    """Suspend or reinstate a provider, remove it or register it; what is None stays as it is.
 
-    Waits for every opening that looks at the provider at this moment: once the suspension is committed,
-    nothing is presented any more that was not committed before it.
+    Waits for every opening and every granting that looks at the provider at this moment: once the suspension is
+    committed, nothing is presented any more that was not committed before it.
     """
     await tx.execute("INSERT INTO providers (provider_id) VALUES ($1) ON CONFLICT DO NOTHING", provider_id)
     await tx.execute("SELECT FROM providers WHERE provider_id = $1 FOR UPDATE", provider_id)
     await tx.execute(
         """
         WITH change AS (
-            INSERT INTO provider_standings (cause_id, provider_id, suspended) VALUES ($1, $2, $3)
-            ON CONFLICT DO NOTHING RETURNING provider_id, suspended
+            INSERT INTO provider_standings (cause_id, provider_id, suspended, removed)
+            SELECT $1, provider_id, coalesce($3, suspended), coalesce($4, removed)
+            FROM providers WHERE provider_id = $2
+            ON CONFLICT DO NOTHING RETURNING provider_id, suspended, removed
         )
-        UPDATE providers SET suspended = change.suspended FROM change
+        UPDATE providers SET suspended = change.suspended, removed = change.removed FROM change
         WHERE providers.provider_id = change.provider_id
         """,
         cause_id,
         provider_id,
         suspended,
+        removed,
     )
 
 
@@ -251,7 +275,7 @@ async def gate(tx: Connection, purchase_id: UUID) -> Gate:
     )
     requests = await tx.fetch(
         """
-        SELECT request.*, box.seal, box.public_key FROM requests AS request
+        SELECT request.*, box.seal, box.public_key, box.key_signature FROM requests AS request
         LEFT JOIN bid_boxes AS box USING (purchase_id, request_version)
         WHERE purchase_id = $1 ORDER BY request_version
         """,
@@ -297,7 +321,9 @@ def _request(
         provider_ids=tuple(
             one["provider_id"] for one in listed if one["request_version"] == row["request_version"]
         ),
-        box=None if row["seal"] is None else BidBox(seal=row["seal"], public_key=row["public_key"]),
+        box=None
+        if row["seal"] is None
+        else BidBox(seal=row["seal"], public_key=row["public_key"], key_signature=row["key_signature"]),
         opened=row["opened_at"] is not None,
     )
 

@@ -10,21 +10,24 @@ from pydantic import BaseModel, ConfigDict
 
 from services.notification import letters
 from services.notification.letters import Letter
+from services.notification.participation import Invitation, participants
 from shared.envelope import derived_id
 from shared.messages.aggregation import BuyerJoined, CredentialAssigned, Identifier
 from shared.messages.base import Currency, Message, ProviderId, SignedDecimal
 from shared.messages.bidding import (
     Notice,
     ProviderSelected,
+    QuestionReceived,
     RepliesCompared,
     RepliesOpened,
     TermsAccepted,
     TermsPresented,
     TermsRejected,
 )
-from shared.messages.distribution import RequestDistributed
+from shared.messages.distribution import AccessRefused, RequestDistributed
 from shared.messages.notification import (
     AcceptanceNotified,
+    AccessRefusalNotified,
     AwardedBuyer,
     AwardNotified,
     RejectionNotified,
@@ -107,6 +110,9 @@ class Known:
     comparisons: Mapping[str, Comparison] | None = None
     """By SHA-256; those whose parts are complete."""
     awards_told: frozenset[int] = frozenset()
+    invitations: tuple[Invitation, ...] = ()
+    opened: RepliesOpened | None = None
+    """What bidding said when it opened the box."""
 
     @property
     def members(self) -> tuple[Buyer, ...] | None:
@@ -148,6 +154,17 @@ def mail_with_password(event: CredentialAssigned) -> Mail:
     return _mail(fact, event.purchase_id, event.person_id, letter, sealed_password=event.sealed_password)
 
 
+def notice_of_refusal(event: AccessRefused) -> AccessRefusalNotified:
+    """Return what a provider is told that asked for a request and was not shown it."""
+    return AccessRefusalNotified(
+        purchase_id=event.purchase_id,
+        message_id=event.message_id,
+        request_version=event.request_version,
+        reason=event.reason,
+        detail=event.detail,
+    )
+
+
 def in_order_of_telling(facts: Iterable[Fact]) -> list[Fact]:
     """Return the facts with awards first: nobody hears of an acceptance before hearing of the award."""
     return sorted(facts, key=lambda fact: not isinstance(fact.message, ProviderSelected))
@@ -174,6 +191,9 @@ def tell(fact: Fact, known: Known) -> Told | None:  # noqa: C901, PLR0911, PLR09
                 title=request.title, invited=event.invited, deadline=request.deadline
             )
             return _mails(fact, known, everyone, letter)
+        case QuestionReceived() as event:
+            question = letters.QuestionWaits(question_id=event.question_id, question=event.question)
+            return _mails(fact, known, [coordinator], question)
         case RequestCancelled() as event:
             return _mails(fact, known, everyone, letters.Cancelled(reason=event.reason))
         case RepliesOpened() as event:
@@ -209,9 +229,19 @@ def _not_verified(fact: Fact, event: GroupNotQualified, known: Known, members: t
 def _no_replies(known: Known, everyone: list[UUID], request_version: int) -> Told:
     # Opening and comparing may both find that there is nothing; it is one fact, and one mail.
     nothing = derived_id("no replies", known.purchase_id, request_version)
-    people = dict.fromkeys(everyone)
+    for_coordinator = letters.NoReplies(
+        participants=participants(known.invitations, known.opened, request_version)
+    )
     return Told(
-        mails=tuple(_mail(nothing, known.purchase_id, person, letters.NoReplies()) for person in people)
+        mails=tuple(
+            _mail(
+                nothing,
+                known.purchase_id,
+                person,
+                for_coordinator if person == known.coordinator_id else letters.NoReplies(),
+            )
+            for person in dict.fromkeys(everyone)
+        )
     )
 
 
@@ -233,14 +263,17 @@ def _compared(fact: Fact, event: RepliesCompared, known: Known, members: tuple[B
         own.setdefault(member.contact_id, []).append(
             letters.OwnRow(legal_name=member.legal_name, offers=tuple(rows))
         )
+    took_part = participants(known.invitations, known.opened, event.request_version)
     mails = []
     for person in dict.fromkeys([known.coordinator_id, *own]):
         if person is not None:
+            coordinates = person == known.coordinator_id
             letter = letters.RepliesCompared(
                 currency=comparison.currency,
                 tax_basis=comparison.tax_basis,
-                group=group if person == known.coordinator_id else (),
+                group=group if coordinates else (),
                 own=tuple(own.get(person, ())),
+                participants=took_part if coordinates else (),
             )
             mails.append(_mail(fact.cause_id, known.purchase_id, person, letter))
     return Told(mails=tuple(mails))

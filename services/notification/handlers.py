@@ -20,16 +20,18 @@ from shared.messages.base import AboutPurchase
 from shared.messages.bidding import (
     ComparisonPart,
     ProviderSelected,
+    QuestionReceived,
     RepliesCompared,
     RepliesOpened,
     TermsAccepted,
     TermsPresented,
     TermsRejected,
 )
-from shared.messages.distribution import RequestDistributed
+from shared.messages.distribution import AccessGranted, AccessRefused, ProviderInvited, RequestDistributed
 from shared.messages.rfp import (
     GroupNotQualified,
     GroupQualified,
+    ProviderRegistered,
     QualificationLapsed,
     RequestCancelled,
     RequestIssued,
@@ -123,6 +125,39 @@ async def tell_that_providers_are_invited(event: RequestDistributed, tx: Tx, pub
     await keep_and_tell(event, tx, publish)
 
 
+@distribution_events.handle
+async def learn_of_invitation(event: ProviderInvited, tx: Tx) -> None:
+    """Keep who was invited, for the coordinator to see after the deadline."""
+    await store.lock_purchase(tx, event.purchase_id)
+    await store.add_invitation(tx, event)
+
+
+@distribution_events.handle
+async def learn_of_access(event: AccessGranted, tx: Tx) -> None:
+    """Keep who was shown the request that it had been offered, for the coordinator to see after the deadline."""
+    await store.lock_purchase(tx, event.purchase_id)
+    await store.add_invitation(tx, event)
+
+
+@distribution_events.handle
+async def notify_of_refused_access(event: AccessRefused, tx: Tx, publish: Publish) -> None:
+    """Tell the provider why it was shown nothing; nothing is kept of a purchase that may not exist."""
+    if await store.note_refusal(tx, publish.cause):
+        await publish.to_provider(event.provider_id, domain.notice_of_refusal(event))
+
+
+@rfp_events.handle
+async def learn_provider_name(event: ProviderRegistered, tx: Tx) -> None:
+    """Keep the name that the coordinator knows a provider by."""
+    await store.set_provider_name(tx, event)
+
+
+@bidding_events.handle
+async def tell_that_question_waits(event: QuestionReceived, tx: Tx, publish: Publish) -> None:
+    """Write to the coordinator, who answers it to all."""
+    await keep_and_tell(event, tx, publish)
+
+
 @bidding_events.handle
 async def tell_if_there_are_no_replies(event: RepliesOpened, tx: Tx, publish: Publish) -> None:
     """Write to everyone in the group if no reply stands."""
@@ -209,4 +244,6 @@ async def _known(tx: asyncpg.Connection, purchase_id: UUID) -> Known:
             for manifest, parts in complete
         },
         awards_told=await store.awards_told(tx, purchase_id),
+        invitations=await store.invitations(tx, purchase_id),
+        opened=await store.replies_opened(tx, purchase_id),
     )

@@ -147,10 +147,49 @@ class ProvidersInvited(Part):
         ]
 
 
+class QuestionWaits(Part):
+    """To the coordinator: a provider asked something; nobody learns which."""
+
+    kind: Literal["question_waits"] = "question_waits"
+    question_id: UUID
+    question: str
+
+    def subject(self) -> str:
+        """What the mail is about."""
+        return "A question waits for your answer"
+
+    def paragraphs(self) -> list[str]:
+        """The mail's text."""
+        return [
+            f"A provider asks about the request (question {self.question_id}):",
+            quoted(self.question),
+            paragraph(
+                "Please answer before the deadline. Question and answer go to every invited provider at the",
+                "same time; put the question in other words where its own would tell who asked.",
+            ),
+        ]
+
+
+class Participant(Part):
+    """One invited provider, and what it did with the request."""
+
+    provider_id: ProviderId
+    name: str
+    """Empty where it is not known."""
+    access: bool
+    """Whether it was shown the request, and not only offered it."""
+    granted_at: Time | None
+    """When it was shown the request that it had asked for; None where it was transmitted."""
+    acknowledged_at: Time | None
+    declined: bool
+
+
 class NoReplies(Part):
     """To everyone: the deadline passed, and there is nothing to compare."""
 
     kind: Literal["no_replies"] = "no_replies"
+    participants: tuple[Participant, ...] = ()
+    """Empty for everyone but the coordinator."""
 
     def subject(self) -> str:
         """What the mail is about."""
@@ -158,7 +197,10 @@ class NoReplies(Part):
 
     def paragraphs(self) -> list[str]:
         """The mail's text."""
-        return ["The deadline has passed, and there is no valid reply to the group's request."]
+        return [
+            "The deadline has passed, and there is no valid reply to the group's request.",
+            *_participation(self.participants),
+        ]
 
 
 class Offered(Part):
@@ -188,6 +230,8 @@ class RepliesCompared(Part):
     group: tuple[Offered, ...]
     """Empty for everyone but the coordinator."""
     own: tuple[OwnRow, ...]
+    participants: tuple[Participant, ...] = ()
+    """Empty for everyone but the coordinator."""
 
     def subject(self) -> str:
         """What the mail is about."""
@@ -206,6 +250,7 @@ class RepliesCompared(Part):
             text += [f"The group as a whole ({unit}):", _offers(self.group)]
         for row in self.own:
             text += [f"{one_line(row.legal_name)} ({unit}):", _offers(row.offers)]
+        text += _participation(self.participants)
         if self.group:
             text.append("Please select a reply, and say why not the others.")
         else:
@@ -298,6 +343,7 @@ Letter = Annotated[
     | NotVerified
     | Lapsed
     | ProvidersInvited
+    | QuestionWaits
     | NoReplies
     | RepliesCompared
     | TermsToAccept
@@ -328,6 +374,24 @@ def render(
     signature = f"-- \nLinepool, for the group {group}\nPurchase {purchase_id}"
     text = "\n\n".join([f"Hello {one_line(recipient)},", *paragraphs, signature])
     return f"[{group}] {letter.subject()}", text + "\n"
+
+
+def _participation(participants: tuple[Participant, ...]) -> list[str]:
+    if not participants:
+        return []
+    return ["The invited providers, and what they did with the request:", "\n".join(map(_did, participants))]
+
+
+def _did(one: Participant) -> str:
+    named = f" ({one_line(one.name)[:40]})" if one.name else ""
+    done = ["was shown it" if one.access else "was offered it, and was not shown it"]
+    if one.granted_at is not None:
+        done = [f"was shown it on {moment(one.granted_at)}"]
+    if one.acknowledged_at is not None:
+        done.append(f"acknowledged it on {moment(one.acknowledged_at)}")
+    if one.declined:
+        done.append("declined")
+    return paragraph(f"{one.provider_id}{named}:", ", ".join(done) + ".")
 
 
 def _offers(offers: tuple[Offered, ...]) -> str:

@@ -10,11 +10,13 @@ import asyncpg
 
 from services.notification.domain import Buyer, Fact, Mail, Request
 from services.notification.letters import Letter, letter_from_json
+from services.notification.participation import Invitation
 from shared.messages import registry
 from shared.messages.aggregation import BuyerJoined, ContactRecorded, GroupAggregated, GroupOpened, Identifier
 from shared.messages.base import Document, Message
-from shared.messages.bidding import ComparisonPart
-from shared.messages.rfp import RequestIssued
+from shared.messages.bidding import ComparisonPart, RepliesOpened
+from shared.messages.distribution import AccessGranted, ProviderInvited
+from shared.messages.rfp import ProviderRegistered, RequestIssued
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,58 @@ async def awards_told(tx: asyncpg.Connection, purchase_id: UUID) -> frozenset[in
         purchase_id,
     )
     return frozenset(row["award"] for row in rows)
+
+
+async def set_provider_name(tx: asyncpg.Connection, event: ProviderRegistered) -> None:
+    """Keep a provider's name as it is registered now."""
+    await tx.execute(
+        "INSERT INTO providers (provider_id, name) VALUES ($1, $2) "
+        "ON CONFLICT (provider_id) DO UPDATE SET name = excluded.name",
+        event.provider_id,
+        event.name,
+    )
+
+
+async def add_invitation(tx: asyncpg.Connection, event: ProviderInvited | AccessGranted) -> None:
+    """Keep that a provider was invited, or since when it was granted access, whichever comes first."""
+    await tx.execute(
+        "INSERT INTO invitations AS i (purchase_id, request_version, provider_id, mode, granted_at) "
+        "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (purchase_id, request_version, provider_id) DO UPDATE "
+        "SET mode = coalesce(i.mode, excluded.mode), granted_at = coalesce(i.granted_at, excluded.granted_at)",
+        event.purchase_id,
+        event.request_version,
+        event.provider_id,
+        event.mode if isinstance(event, ProviderInvited) else None,
+        event.granted_at if isinstance(event, AccessGranted) else None,
+    )
+
+
+async def invitations(tx: asyncpg.Connection, purchase_id: UUID) -> tuple[Invitation, ...]:
+    """Return what distribution said of each invited provider."""
+    rows = await tx.fetch(
+        "SELECT request_version, provider_id, name, mode, granted_at "
+        "FROM invitations LEFT JOIN providers USING (provider_id) WHERE purchase_id = $1",
+        purchase_id,
+    )
+    return tuple(Invitation(**row) for row in rows)
+
+
+async def replies_opened(tx: asyncpg.Connection, purchase_id: UUID) -> RepliesOpened | None:
+    """Return what bidding said when it opened the box, if it has."""
+    body = await tx.fetchval(
+        "SELECT body::text FROM facts WHERE purchase_id = $1 AND type = $2 ORDER BY number DESC LIMIT 1",
+        purchase_id,
+        RepliesOpened.type(),
+    )
+    return RepliesOpened.model_validate_json(body) if body else None
+
+
+async def note_refusal(tx: asyncpg.Connection, cause_id: UUID) -> bool:
+    """Keep that a refusal is told; False if it was told before."""
+    noted = await tx.fetchval(
+        "INSERT INTO told_refusals (cause_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", cause_id
+    )
+    return noted is not None
 
 
 async def add_comparison_part(tx: asyncpg.Connection, event: ComparisonPart) -> None:

@@ -14,14 +14,16 @@ from shared.outcomes import NotYet, Refusal
 State = Literal["forming", "drafted", "issued", "closed", "cancelled"]
 """forming: the group is not closed yet. drafted: there is a snapshot to make a request from. issued: frozen, replies are taken.
 closed: the deadline has passed. cancelled: called off."""
-Move = Literal["draft", "describe", "list", "issue", "cancel", "pass_deadline"]
+Move = Literal["draft", "describe", "list", "attach", "issue", "answer", "cancel", "pass_deadline"]
 
 MOVES: Mapping[Move, Mapping[State, State]] = {
     "draft": {"forming": "drafted"},
     "describe": {"forming": "forming", "drafted": "drafted"},
     "list": {"forming": "forming", "drafted": "drafted"},
+    "attach": {"forming": "forming", "drafted": "drafted"},
     "issue": {"drafted": "issued"},
-    "cancel": {"drafted": "cancelled", "issued": "cancelled"},
+    "answer": {"issued": "issued"},
+    "cancel": {"drafted": "cancelled", "issued": "cancelled", "closed": "cancelled"},
     "pass_deadline": {"issued": "closed"},
 }
 """The legal moves: from which state each leads where."""
@@ -40,6 +42,8 @@ class Request:
     listed: SetProviderList | None
     version: int | None
     deadline: datetime | None
+    complete: bool = False
+    """Whether the group has accepted a provider's terms."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,16 @@ class Buyer:
     legal_name: str
     identifiers: tuple[Identifier, ...]
     contact_id: UUID
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about the request; nobody here knows who asked."""
+
+    question_id: UUID
+    request_version: int
+    question: str
+    answered: bool
 
 
 @dataclass(frozen=True)
@@ -152,6 +166,38 @@ def may_issue(request: Request, now: datetime) -> Issue | Refusal | NotYet:
     return Issue(request.aggregated, request.need, request.listed)
 
 
+def may_answer(
+    request: Request, question: Question | None, now: datetime, *, answered_before: bool
+) -> Question | Refusal | NotYet:
+    """A question is answered once, while replies can still take the answer into account.
+
+    Args:
+        request: it must be issued, and its deadline still to come.
+        question: None where it has not arrived.
+        now: the time of the decision.
+        answered_before: whether this order was obeyed before a restore; the deadline may have been passed again since.
+    """
+    if answered_before and question is not None and not question.answered:
+        return question
+    state = move(request, "answer")
+    if isinstance(state, Refusal | NotYet):
+        return state
+    if request.deadline is not None and request.deadline <= now:
+        return Refusal("deadline_passed", "The request's deadline has passed.")
+    if question is None:
+        return NotYet("question_unknown", "There is no such question.")
+    if question.answered:
+        return Refusal("answered_already", "The question was answered.")
+    return question
+
+
+def may_cancel(request: Request) -> State | Refusal | NotYet:
+    """A purchase can be called off until the group has accepted terms, also after the deadline."""
+    if request.complete:
+        return Refusal("purchase_complete", "The group has accepted a provider's terms.")
+    return move(request, "cancel")
+
+
 def freeze_list(listed: SetProviderList, providers: Iterable[Provider]) -> tuple[str, ...] | Refusal:
     """Return who may see the request; whoever is suspended now may not.
 
@@ -163,7 +209,7 @@ def freeze_list(listed: SetProviderList, providers: Iterable[Provider]) -> tuple
     if listed.rule is None:
         admitted_ids = {one.provider_id for one in admitted}
         named = tuple(one for one in listed.provider_ids if one in admitted_ids)
-        return named or Refusal("list_empty", "Every provider on the list is suspended.")
+        return named or Refusal("list_empty", "Every provider on the list is suspended or removed.")
     fitting = sorted(one.provider_id for one in admitted if _fits(one, listed.rule))
     return tuple(fitting) or Refusal("list_empty", "No registered provider fits the rule.")
 
@@ -191,3 +237,12 @@ def may_suspend(known: Provider | None, *, suspend: bool) -> Refusal | Repeated 
     if known is None:
         return Refusal("provider_unknown", "There is no such provider.")
     return Repeated() if known.suspended == suspend else None
+
+
+def may_remove(known: Provider | None, *, purchase_open: bool) -> Refusal | None:
+    """A provider stays registered while a purchase that lists it is open: it may be owed an answer, or an award."""
+    if known is None:
+        return Refusal("provider_unknown", "There is no such provider.")
+    if purchase_open:
+        return Refusal("purchase_open", "A purchase that lists the provider is open.")
+    return None

@@ -4,23 +4,31 @@ from uuid import UUID
 
 import asyncpg
 
-from services.rfp import domain, issuing, registry, store, verifying
+from services.rfp import attachments, domain, issuing, registry, store, verifying
 from services.rfp.qualification import may_verify
 from shared.delivery import CurrentActor, Publish, Tx
 from shared.messages.aggregation import BuyerJoined, GroupAggregated, GroupOpened, UsageLinesReported
+from shared.messages.bidding import QuestionReceived, TermsAccepted
 from shared.messages.rfp import (
+    AnswerQuestion,
+    AttachDocument,
+    AttachDocumentRefused,
     CancelRequest,
     DeadlinePassed,
     DescribeNeed,
+    DocumentAttached,
     IssueRequest,
     NeedDescribed,
     ProviderListSet,
     ProviderRegistered,
     ProviderReinstated,
+    ProviderRemoved,
     ProviderSuspended,
+    QuestionAnswered,
     RecordVerification,
     RegisterProvider,
     ReinstateProvider,
+    RemoveProvider,
     RequestCancelled,
     RequestDrafted,
     SetProviderList,
@@ -38,6 +46,7 @@ verifications = streams.commands("rfp.verifications", role="officer")
 registrations = streams.commands("rfp.registrations", role="operator")
 aggregation_events = streams.events("aggregation.events")
 aggregation_usage = streams.events("aggregation.usage")
+bidding_events = streams.events("bidding.events")
 
 DEADLINE = "deadline"
 
@@ -120,6 +129,34 @@ async def set_provider_list(
 
 
 @commands.handle
+async def attach_document(
+    command: AttachDocument, actor: CurrentActor, tx: Tx, publish: Publish
+) -> Refusal | NotYet | None:
+    """Keep a part of a document; the last one attaches it, if all together have its hash."""
+    request = await store.lock_request(tx, command.purchase_id)
+    if not await store.record_order(tx, publish.cause, command.subject):
+        return None
+    refusal = domain.may_coordinate(request, actor)
+    if refusal is not None or request is None:
+        return refusal
+    attached = await attachments.attachments(tx, command.purchase_id)
+    verdict = attachments.may_attach(request, command, attached)
+    if verdict is not None:
+        return None if isinstance(verdict, domain.Repeated) else verdict
+    match await attachments.add(tx, command):
+        case DocumentAttached() as fact:
+            await publish(fact)
+        case Refusal(reason, detail):
+            # Said here and not returned, because a returned refusal takes back what was done: the parts would stay.
+            await publish(
+                AttachDocumentRefused(
+                    purchase_id=command.purchase_id, command_id=publish.cause, reason=reason, detail=detail
+                )
+            )
+    return None
+
+
+@commands.handle
 async def issue_request(
     command: IssueRequest, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
@@ -134,7 +171,7 @@ async def issue_request(
     if isinstance(frozen, Refusal | NotYet):
         return frozen
     deadline = frozen.issue.need.deadline
-    manifests = await issuing.say_documents(publish, frozen)
+    manifests = await issuing.say_documents(tx, publish, frozen)
     await store.freeze_request(
         tx,
         command.purchase_id,
@@ -160,7 +197,9 @@ async def cancel_request(
     refusal = domain.may_coordinate(request, actor)
     if refusal is not None or request is None:
         return refusal
-    state = domain.move(request, "cancel")
+    if request.state == "issued" and issuing.was_said(publish, DeadlinePassed, command.purchase_id):
+        return NotYet("deadline_to_pass_again", "The deadline had passed before this order.")
+    state = domain.may_cancel(request)
     if isinstance(state, Refusal | NotYet):
         return state
     await store.end_request(tx, command.purchase_id, state, publish.now)
@@ -169,13 +208,55 @@ async def cancel_request(
     return None
 
 
+@bidding_events.handle
+async def keep_question(event: QuestionReceived, tx: Tx, publish: Publish) -> None:
+    """Keep what somebody asked, for the coordinator to answer."""
+    await store.lock_or_add_request(tx, event.purchase_id)
+    await store.add_question(tx, event, cause_id=publish.cause)
+
+
+@commands.handle
+async def answer_question(
+    command: AnswerQuestion, actor: CurrentActor, tx: Tx, publish: Publish
+) -> Refusal | NotYet | None:
+    """Answer a question, in the asker's words or the coordinator's; distribution tells all at the same time."""
+    request = await store.lock_request(tx, command.purchase_id)
+    if not await store.record_order(tx, publish.cause, command.subject):
+        return None
+    refusal = domain.may_coordinate(request, actor)
+    if refusal is not None or request is None:
+        return refusal
+    asked = await store.question(tx, command.purchase_id, command.question_id)
+    question = domain.may_answer(request, asked, publish.now, answered_before=bool(publish.adopted_at))
+    if isinstance(question, Refusal | NotYet):
+        return question
+    await store.answer_question(tx, command.purchase_id, command.question_id, answered_by=publish.cause)
+    await publish(
+        QuestionAnswered(
+            purchase_id=command.purchase_id,
+            question_id=command.question_id,
+            request_version=question.request_version,
+            question=command.restated or question.question,
+            answer=command.answer,
+        )
+    )
+    return None
+
+
+@bidding_events.handle
+async def complete_purchase(event: TermsAccepted, tx: Tx, publish: Publish) -> None:
+    """A purchase whose terms are accepted is over for the providers that it lists."""
+    await store.lock_or_add_request(tx, event.purchase_id)
+    await store.complete_purchase(tx, event.purchase_id, publish.cause)
+
+
 @timers.handle(DEADLINE)
 async def pass_deadline(timer: Timer, tx: asyncpg.Connection, publish: Publisher) -> None:
     """Say that the deadline has passed, unless the request was cancelled before."""
     request = await store.lock_request(tx, UUID(timer.subject))
     if request is None or request.version is None or request.deadline is None:
         return
-    if issuing.was_cancelled(publish, request.purchase_id):
+    if not publish.adopted_at and issuing.was_said(publish, RequestCancelled, request.purchase_id):
         return
     state = domain.move(request, "pass_deadline")
     if isinstance(state, Refusal | NotYet):
@@ -259,4 +340,22 @@ async def reinstate_provider(command: ReinstateProvider, tx: Tx, publish: Publis
             return None
     await registry.suspend_provider(tx, command.provider_id, None)
     await publish(ProviderReinstated(provider_id=command.provider_id))
+    return None
+
+
+@registrations.handle
+async def remove_provider(command: RemoveProvider, tx: Tx, publish: Publish) -> Refusal | None:
+    """Strike a provider off the register; it can be registered again."""
+    known = await registry.lock_provider(tx, command.provider_id)
+    if not await store.record_order(tx, publish.cause, command.subject):
+        return None
+    # What was removed before a restore stays removed, whatever this database still has to hear of its purchases.
+    purchase_open = not publish.adopted_at and await registry.is_listed_in_open_purchase(
+        tx, command.provider_id
+    )
+    refusal = domain.may_remove(known, purchase_open=purchase_open)
+    if refusal is not None:
+        return refusal
+    await registry.remove_provider(tx, command.provider_id)
+    await publish(ProviderRemoved(provider_id=command.provider_id, reason=command.reason))
     return None

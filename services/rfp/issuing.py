@@ -6,10 +6,16 @@ from uuid import UUID
 
 import asyncpg
 
-from services.rfp import content, domain, registry, store
+from services.rfp import attachments, content, domain, registry, store
 from shared.documents import manifest_of, split
 from shared.messages.base import Document
-from shared.messages.rfp import RequestCancelled, RequestDocumentPart, RequestIssued, SetProviderList
+from shared.messages.rfp import (
+    DeadlinePassed,
+    RequestCancelled,
+    RequestDocumentPart,
+    RequestIssued,
+    SetProviderList,
+)
 from shared.outbox import Publisher
 from shared.outcomes import NotYet, Refusal
 from shared.usage_digest import usage_digest
@@ -19,11 +25,12 @@ Parts = list[tuple[UUID, str]]
 
 @dataclass(frozen=True)
 class Frozen:
-    """A request with its list and its documents: the content first, then the further ones."""
+    """A request with its list and its documents: the content first, then the usage; last what was attached."""
 
     issue: domain.Issue
     provider_ids: tuple[str, ...]
     documents: tuple[tuple[str, bytes], ...]
+    attachments: tuple[Document, ...]
 
 
 async def freeze(
@@ -33,6 +40,9 @@ async def freeze(
     issue = domain.may_issue(request, publish.now)
     if isinstance(issue, Refusal | NotYet):
         return issue
+    attached = (await attachments.attachments(tx, request.purchase_id)).values()
+    if any(not one.complete for one in attached):
+        return Refusal("attachment_incomplete", "Parts of an attached document are missing.")
     provider_ids = _listed_before(publish) or await _list_now(tx, issue.listed)
     if isinstance(provider_ids, Refusal):
         return provider_ids
@@ -42,26 +52,36 @@ async def freeze(
     parts = await store.counting_usage(tx, request.purchase_id, list(issue.aggregated.reports.values()))
     # A large group's documents take seconds, which must not hold up the consumer's heartbeats.
     documents = await asyncio.to_thread(_write_documents, issue, members, parts)
-    return documents if isinstance(documents, NotYet) else Frozen(issue, provider_ids, documents)
+    if isinstance(documents, NotYet):
+        return documents
+    return Frozen(issue, provider_ids, documents, tuple(one.document for one in attached))
 
 
-async def say_documents(publish: Publisher, frozen: Frozen) -> list[Document]:
+async def say_documents(tx: asyncpg.Connection, publish: Publisher, frozen: Frozen) -> list[Document]:
     """Publish the documents in their parts; return their manifests in the same order."""
+    purchase_id = frozen.issue.need.purchase_id
     manifests = []
     for name, text in frozen.documents:
         manifest = manifest_of(name, text)
         for number, data in split(manifest, text):
-            await publish(
-                RequestDocumentPart(
-                    purchase_id=frozen.issue.need.purchase_id,
-                    document=manifest,
-                    request_version=domain.FIRST_VERSION,
-                    part=number,
-                    data=data,
-                )
-            )
+            await publish(_part(purchase_id, manifest, number, data))
+        manifests.append(manifest)
+    for manifest in frozen.attachments:
+        parts = await attachments.parts_of(tx, purchase_id, manifest.name)
+        for number, data in enumerate(parts, start=1):
+            await publish(_part(purchase_id, manifest, number, data))
         manifests.append(manifest)
     return manifests
+
+
+def _part(purchase_id: UUID, manifest: Document, number: int, data: str) -> RequestDocumentPart:
+    return RequestDocumentPart(
+        purchase_id=purchase_id,
+        document=manifest,
+        request_version=domain.FIRST_VERSION,
+        part=number,
+        data=data,
+    )
 
 
 def issued(frozen: Frozen, manifests: list[Document]) -> RequestIssued:
@@ -86,13 +106,14 @@ def issued(frozen: Frozen, manifests: list[Document]) -> RequestIssued:
     )
 
 
-def was_cancelled(publish: Publisher, purchase_id: UUID) -> bool:
-    """Return whether this service cancelled the request before its database was restored.
+def was_said(publish: Publisher, said: type[RequestCancelled | DeadlinePassed], purchase_id: UUID) -> bool:
+    """Return whether this service said so of the request before its database was restored.
 
-    The order that did it is still to come again; a deadline that is due meanwhile must not be before it.
+    A cancellation's order is still to come again, and a deadline that is due meanwhile must not be before it; nor may the
+    order be before a deadline that had passed first.
     """
     return any(
-        event.type == RequestCancelled.type() and event.subject == str(purchase_id)
+        event.type == said.type() and event.subject == str(purchase_id)
         for event in publish.adoptions.events.values()
     )
 

@@ -53,6 +53,24 @@ async def suspend_provider(tx: asyncpg.Connection, provider_id: str, suspended_a
     )
 
 
+async def remove_provider(tx: asyncpg.Connection, provider_id: str) -> None:
+    """Forget a provider; requests that were issued keep its id."""
+    await tx.execute("DELETE FROM providers WHERE provider_id = $1", provider_id)
+
+
+async def is_listed_in_open_purchase(tx: asyncpg.Connection, provider_id: str) -> bool:
+    """Return whether a purchase that lists the provider was issued, and is neither complete nor cancelled.
+
+    Issues hold the provider's row until they commit, so under its lock none is missed.
+    """
+    found: bool = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM requests WHERE $1 = ANY (provider_ids) "
+        "AND state IN ('issued', 'closed') AND completed_by IS NULL)",
+        provider_id,
+    )
+    return found
+
+
 async def registered(tx: asyncpg.Connection, provider_ids: Sequence[str]) -> set[str]:
     """Return which of these ids are registered."""
     rows = await tx.fetch("SELECT provider_id FROM providers WHERE provider_id = ANY($1)", provider_ids)

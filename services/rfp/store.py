@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import TypeAdapter
 
-from services.rfp.domain import Buyer, Request, State
+from services.rfp.domain import Buyer, Question, Request, State
 from services.rfp.qualification import Qualification, Verification, latest
 from shared.messages.aggregation import (
     BuyerJoined,
@@ -17,6 +17,7 @@ from shared.messages.aggregation import (
     LineUsage,
     UsageLinesReported,
 )
+from shared.messages.bidding import QuestionReceived
 from shared.messages.rfp import DescribeNeed, RecordVerification, SetProviderList
 
 _LINES = TypeAdapter(tuple[LineUsage, ...])
@@ -36,7 +37,8 @@ async def record_order(tx: asyncpg.Connection, cause_id: UUID, subject: str) -> 
 async def lock_request(tx: asyncpg.Connection, purchase_id: UUID) -> Request | None:
     """Return what is known of the request, locked until the transaction ends."""
     row = await tx.fetchrow(
-        "SELECT purchase_id, state, coordinator_id, aggregated, need, list, version, deadline_at FROM requests "
+        "SELECT purchase_id, state, coordinator_id, aggregated, need, list, version, deadline_at, "
+        "completed_by IS NOT NULL AS complete FROM requests "
         "WHERE purchase_id = $1 FOR UPDATE",
         purchase_id,
     )
@@ -51,6 +53,7 @@ async def lock_request(tx: asyncpg.Connection, purchase_id: UUID) -> Request | N
         listed=SetProviderList.model_validate_json(row["list"]) if row["list"] else None,
         version=row["version"],
         deadline=row["deadline_at"],
+        complete=row["complete"],
     )
 
 
@@ -124,6 +127,52 @@ async def end_request(tx: asyncpg.Connection, purchase_id: UUID, state: State, e
     """Give the request the state in which it ends."""
     await tx.execute(
         "UPDATE requests SET state = $2, ended_at = $3 WHERE purchase_id = $1", purchase_id, state, ended_at
+    )
+
+
+async def complete_purchase(tx: asyncpg.Connection, purchase_id: UUID, cause_id: UUID) -> None:
+    """Keep that terms were accepted; one that was called off stays so."""
+    await tx.execute(
+        "UPDATE requests SET completed_by = $2 "
+        "WHERE purchase_id = $1 AND completed_by IS NULL AND state <> 'cancelled'",
+        purchase_id,
+        cause_id,
+    )
+
+
+async def add_question(tx: asyncpg.Connection, event: QuestionReceived, *, cause_id: UUID) -> None:
+    """Keep a question; the same again changes nothing."""
+    await tx.execute(
+        "INSERT INTO questions (purchase_id, question_id, request_version, question, cause_id) "
+        "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        event.purchase_id,
+        event.question_id,
+        event.request_version,
+        event.question,
+        cause_id,
+    )
+
+
+async def question(tx: asyncpg.Connection, purchase_id: UUID, question_id: UUID) -> Question | None:
+    """Return a question about the request."""
+    row = await tx.fetchrow(
+        "SELECT question_id, request_version, question, answered_by IS NOT NULL AS answered FROM questions "
+        "WHERE purchase_id = $1 AND question_id = $2",
+        purchase_id,
+        question_id,
+    )
+    return Question(**row) if row else None
+
+
+async def answer_question(
+    tx: asyncpg.Connection, purchase_id: UUID, question_id: UUID, *, answered_by: UUID
+) -> None:
+    """Keep which order answered a question."""
+    await tx.execute(
+        "UPDATE questions SET answered_by = $3 WHERE purchase_id = $1 AND question_id = $2",
+        purchase_id,
+        question_id,
+        answered_by,
     )
 
 

@@ -12,7 +12,6 @@ from shared.messages.base import (
     Command,
     Count,
     Digest,
-    Document,
     DocumentPart,
     Message,
     Number,
@@ -202,15 +201,7 @@ class TermsPresented(BiddingEvent):
     title: str
     text: str
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes, or of the document's."""
-    document: Document | None = None
-    """The terms themselves where they are a document; its parts stand on `bidding.comparisons`."""
-
-
-class TermsDocumentPart(DocumentPart):
-    """A part of terms that were presented as a document."""
-
-    stream: ClassVar[str] = "bidding.comparisons"
+    """SHA-256 of the text's UTF-8 bytes."""
 
 
 class TermsAccepted(BiddingEvent):

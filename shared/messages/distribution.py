@@ -44,6 +44,7 @@ class AccessGranted(DistributionEvent):
     provider_id: ProviderId
     content_sha256: Digest
     qualification: Number
+    granted_at: Time
 
 
 class AccessRefused(DistributionEvent):

@@ -12,7 +12,6 @@ from shared.messages.base import (
     Base64,
     Currency,
     Digest,
-    Document,
     Name,
     Part,
     Price,
@@ -24,6 +23,9 @@ from shared.messages.base import (
 
 SmallNumber = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 """A version, revision or award; no provider makes us keep a number of any length."""
+
+MESSAGE_BYTES = 900 * 1024
+"""A larger message is rejected: what follows from it must fit under the broker's limit of 1 MiB."""
 
 
 class ProviderMessage(AboutPurchase):
@@ -154,24 +156,11 @@ class QuestionAsked(ProviderMessage):
     question: Text
 
 
-class TermsPartSent(ProviderMessage):
-    """A part of terms that are too long for one message; all parts come before the terms are proposed."""
-
-    award: SmallNumber
-    document: Document
-    part: SmallNumber
-    data: Base64
-    """Base64 of at most 384 KiB."""
-
-
 class TermsProposed(ProviderMessage):
     """The selected provider's terms and conditions."""
 
     award: SmallNumber
     title: Name
     text: Annotated[str, StringConstraints(min_length=1, max_length=200_000, pattern=r"^[^\x00]+$")]
-    """The terms, or what introduces them where they are a document."""
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes, or of the document's, as the provider computed it."""
-    document: Document | None = None
-    """Terms that are too long for one message; their parts were sent before."""
+    """SHA-256 of the text's UTF-8 bytes, as the provider computed it."""

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.containers
 
 
 def admin_of(kafka: KafkaHandle) -> AdminClient:
-    return admin_client(kafka.bootstrap_servers, kafka.admin)
+    return admin_client(kafka.bootstrap_servers, kafka.admin, kafka.ca_file)
 
 
 def make_topic(kafka: KafkaHandle, name: str) -> None:
@@ -38,7 +38,8 @@ def end_offset_after_sending(kafka: KafkaHandle, topic: str) -> int:
     producer = Producer(
         {
             "bootstrap.servers": kafka.bootstrap_servers,
-            "security.protocol": "SASL_PLAINTEXT",
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(kafka.ca_file),
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": kafka.admin.username,
             "sasl.password": kafka.admin.password,
@@ -71,7 +72,7 @@ def test_a_restarted_broker_keeps_its_users_and_topics(kafka: KafkaHandle) -> No
 @pytest.mark.parametrize("login", [Login("admin", "wrong"), Login("nobody", "x")])
 def test_the_broker_refuses_an_unknown_login(kafka: KafkaHandle, login: Login) -> None:
     with pytest.raises(KafkaException):
-        admin_client(kafka.bootstrap_servers, login).list_topics(timeout=2)
+        admin_client(kafka.bootstrap_servers, login, kafka.ca_file).list_topics(timeout=2)
 
 
 def test_the_broker_denies_by_default_and_creates_no_topic_by_itself(kafka: KafkaHandle) -> None:
@@ -88,7 +89,7 @@ def test_the_broker_denies_by_default_and_creates_no_topic_by_itself(kafka: Kafk
     make_topic(kafka, "not.for.strangers")
     assert (
         "not.for.strangers"
-        not in admin_client(kafka.bootstrap_servers, stranger).list_topics(timeout=10).topics
+        not in admin_client(kafka.bootstrap_servers, stranger, kafka.ca_file).list_topics(timeout=10).topics
     )
     assert "not.for.strangers" in admin.list_topics(timeout=10).topics
 

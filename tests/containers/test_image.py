@@ -2,16 +2,18 @@
 
 import json
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
 from deploy.local.process import wait_until
-from deploy.local.services import SERVICES, Services
+from deploy.local.services import PROCESSES, Services, module_of
 from deploy.local.stack import Stack
 
 pytestmark = pytest.mark.containers
+CA_FILE = "/etc/linepool/ca.pem"
 
 IMPORT_EVERYTHING = """
 import importlib, json, pkgutil
@@ -75,16 +77,21 @@ def test_it_holds_no_tool_for_building_or_testing(engine: docker.DockerClient, i
     assert run(engine, image, LOOK_AROUND) == {"programs": [], "modules": [], "python": [3, 11]}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_a_service_gets_ready_without_rights_and_stops_in_order(
-    engine: docker.DockerClient, image: str, stack: Stack, name: str
+    engine: docker.DockerClient, image: str, stack: Stack, name: str, tmp_path: Path
 ) -> None:
     services = Services(stack, [name])
+    # The authority's certificate is no secret, and the image's user must be able to read it.
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(stack.ca_file.read_bytes())
+    ca_file.chmod(0o644)
     container = engine.containers.run(
         image,
-        [f"services.{name}"],
+        [module_of(name)],
         detach=True,
-        environment=services.environment_of(name),
+        environment=services.environment_of(name) | {"LINEPOOL_KAFKA_CA_FILE": CA_FILE},
+        volumes={str(ca_file): {"bind": CA_FILE, "mode": "ro"}},
         network_mode="host",
         read_only=True,
         cap_drop=["ALL"],

@@ -50,6 +50,7 @@ from shared.messages.rfp import (
     ServiceNeed,
     SetProviderList,
 )
+from shared.sealing import offer_info, seal_for
 
 M = TypeVar("M", bound=Message)
 OPERATOR = Actor(person_id=uuid4(), role="operator")
@@ -208,6 +209,15 @@ class Purchase:
             offer=an_offer(f"0.1{number}"),
         )
 
+    def sealed_reply(self, number: int, presented: RequestPresented) -> ReplySubmitted:
+        """A bidder's reply, sealed where its invitation asks for that."""
+        reply, offer = self.reply(number), an_offer(f"0.1{number}")
+        if presented.public_key is None:
+            return reply
+        info = offer_info(self.purchase_id, 1, self.providers[number], reply.revision)
+        sealed = seal_for(presented.public_key, offer.model_dump_json().encode(), info)
+        return reply.model_copy(update={"seal": "hpke", "offer": None, "sealed_offer": sealed})
+
     def declining(self) -> InvitationDeclined:
         return InvitationDeclined(purchase_id=self.purchase_id, request_version=1, reason="No network there.")
 
@@ -257,9 +267,11 @@ async def verify(world: World, purchase: Purchase, snapshot: str) -> None:
 async def bid(world: World, purchase: Purchase) -> None:
     """Let each provider answer its invitation: all but the last reply."""
     for number, provider_id in enumerate(purchase.providers):
-        await world.until(RequestPresented, purchase.purchase_id, provider_id=provider_id)
+        presented = await world.until(RequestPresented, purchase.purchase_id, provider_id=provider_id)
         last = provider_id == purchase.providers[-1]
-        await world.word(provider_id, purchase.declining() if last else purchase.reply(number))
+        await world.word(
+            provider_id, purchase.declining() if last else purchase.sealed_reply(number, presented)
+        )
 
 
 async def conclude(world: World, purchase: Purchase) -> None:
@@ -326,6 +338,8 @@ def expected_of(purchase: Purchase) -> dict[str, int]:
         "PresentedDocumentPart": invited,
         "ReceiptIssued": invited + 1,
         "RepliesOpened": 1,
+        "CheckpointPublished": invited,
+        "InclusionProved": invited,
         "RepliesCompared": 1,
         "ComparisonPart": 1,
         "ProviderSelected": 1,

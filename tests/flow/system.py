@@ -1,4 +1,4 @@
-"""All five services on a real Postgres, with Kafka in memory: several partitions, any order between them, any repetition."""
+"""The five services and the opener on a real Postgres, with Kafka in memory: several partitions, any order, any repetition."""
 
 import asyncio
 from collections import defaultdict
@@ -19,15 +19,18 @@ from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import TestKafkaBroker
 
 from deploy.local.mail import LocalMail
+from services.bidding.checkpoints import prove_checkpoints, publish_checkpoints
 from services.bidding.comparing import compare_opened_boxes
 from services.bidding.jobs import close_boxes, judge_held_messages
+from services.bidding.opener.opening import Opener
+from services.bidding.opening import judge_opened_boxes, tell_of_keys
 from services.notification.mailing import send_due_mails
 from shared import adoption
 from shared.envelope import Actor, read_headers
 from shared.messages import Message, registry
 from shared.messages.providers import ProviderMessage
 from shared.outbox import decode_headers
-from shared.readback import own_streams
+from shared.readback import PROVIDER_FACING, own_streams
 from shared.relay import Relay, Sent
 from shared.runtime import Runtime
 from shared.sealing import INITIAL_PASSWORDS, private_key, public_key_b64
@@ -35,7 +38,7 @@ from shared.service import Service
 from shared.wiring import Stream
 from tests.conftest import SERVICES
 from tests.flow.purchase import M
-from tests.memory import TEST_SETTINGS, MemoryKafka, Running, record_time
+from tests.memory import TEST_SETTINGS, MemoryKafka, Running, open_opener, record_time
 
 PARTITIONS = 3
 FACING_PROVIDERS = ("invitations.", "replies.", "notices.")
@@ -234,9 +237,18 @@ async def started(
     async with service.open() as runtime, TestKafkaBroker(service.broker):
         runtime.end_offsets = kafka.end_offsets
         await _adopt(runtime, kafka)
+        for put_right in service.on_adopted:
+            await put_right(runtime)
         one = FlowService(service, runtime, kafka, Relay(runtime, kafka.sender))
         if name == "bidding":
-            one.steps += [judge_held_messages, close_boxes, partial(compare_opened_boxes, worker=worker)]
+            one.steps += [
+                judge_held_messages,
+                tell_of_keys,
+                close_boxes,
+                judge_opened_boxes,
+                partial(compare_opened_boxes, worker=worker),
+            ]
+            one.steps += [publish_checkpoints, prove_checkpoints]
         if name == "notification":
             one.steps.append(partial(_send_mails, settings=settings))
         kafka.services.append(one)
@@ -244,6 +256,10 @@ async def started(
             yield one
         finally:
             kafka.services.remove(one)
+
+
+async def _open_boxes(opener: Opener, _runtime: Runtime) -> int:
+    return await opener.work()
 
 
 async def _send_mails(runtime: Runtime, settings: Any) -> int:
@@ -260,7 +276,17 @@ async def _adopt(runtime: Runtime, kafka: PartitionedKafka) -> None:
             for number in range(PARTITIONS):
                 behind = kafka.logs[stream, number][known.get((stream, number), 0) :]
                 await adoption.adopt(connection, stream, [(list(one.headers), one.value) for one in behind])
+        source = ("ce_source", f"/linepool/{runtime.service}".encode())
+        for topic in _facing(runtime.service, kafka):
+            behind = kafka.logs[topic, 0][known.get((topic, 0), 0) :]
+            own = [(list(one.headers), one.value) for one in behind if source in one.headers]
+            await adoption.adopt(connection, topic, own, topic=topic)
         runtime.adoptions = await adoption.load(connection)
+
+
+def _facing(service: str, kafka: PartitionedKafka) -> list[str]:
+    facing = PROVIDER_FACING.get(service)
+    return sorted(topic for topic in kafka.topics if facing and topic.startswith(facing))
 
 
 @dataclass(frozen=True)
@@ -284,6 +310,9 @@ async def five_services(parts: Parts) -> AsyncIterator[System]:
             )
             for name in SERVICES
         }
+        # It looks with its own role, whenever bidding's jobs look.
+        opener = await stack.enter_async_context(open_opener(parts.dsn, skew_allowance_s=0.2))
+        services["bidding"].steps.append(partial(_open_boxes, opener))
         for one in services.values():
             for row in await one.pool.fetch("SELECT consumer, topic, partition, next FROM positions"):
                 one.next[row["consumer"], f"{row['topic']}/{row['partition']}"] = row["next"]

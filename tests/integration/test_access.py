@@ -34,11 +34,11 @@ def providers(stack: Stack) -> dict[str, Login]:
 def aiokafka_settings(stack: Stack, login: Login) -> dict[str, object]:
     return {
         "bootstrap_servers": stack.bootstrap_servers,
-        "security_protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+        "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": login.username,
         "sasl_plain_password": login.password,
-        "ssl_context": create_ssl_context(cafile=str(stack.ca_file)) if stack.ca_file else None,
+        "ssl_context": create_ssl_context(cafile=str(stack.ca_file)),
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
     }

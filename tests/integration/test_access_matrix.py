@@ -140,10 +140,10 @@ class Scene:
     async def connect(self, login: Login | None) -> AIOKafkaConnection:
         """Open a connection; without a login it does not say who it is."""
         host, _, port = self.stack.bootstrap_servers.rpartition(":")
-        tls = create_ssl_context(cafile=str(self.stack.ca_file)) if self.stack.ca_file else None
+        tls = create_ssl_context(cafile=str(self.stack.ca_file))
         proof = (
             {
-                "security_protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
+                "security_protocol": "SASL_SSL",
                 "sasl_mechanism": "SCRAM-SHA-512",
                 "sasl_plain_username": login.username,
                 "sasl_plain_password": login.password,

@@ -83,14 +83,14 @@ def write(stack: Stack, count: int) -> int:
     producer = Producer(
         {
             "bootstrap.servers": stack.bootstrap_servers,
-            "security.protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+            "security.protocol": "SASL_SSL",
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": login.username,
             "sasl.password": login.password,
+            "ssl.ca.location": str(stack.ca_file),
             "enable.idempotence": True,
             "log_level": 0,
         }
-        | ({"ssl.ca.location": str(stack.ca_file)} if stack.ca_file else {})
     )
     for number in range(count):
         producer.produce(
@@ -281,6 +281,7 @@ def test_half_an_answer_about_the_source_is_an_error(
 def test_a_stack_named_in_the_environment_comes_first_and_is_not_stopped_from_here() -> None:
     environment = {
         "LINEPOOL_STACK_KAFKA": "kafka.example:9093",
+        "LINEPOOL_STACK_KAFKA_CA_FILE": "/etc/linepool/ca.pem",
         "LINEPOOL_STACK_KAFKA_USERNAME": "admin",
         "LINEPOOL_STACK_KAFKA_PASSWORD": "secret",
         "LINEPOOL_STACK_POSTGRES": "postgresql://admin:secret@postgres.example/linepool",
@@ -288,7 +289,11 @@ def test_a_stack_named_in_the_environment_comes_first_and_is_not_stopped_from_he
     assert choose_source(environment) == "environment"
     found = from_environment(environment)
     assert found.kafka.bootstrap_servers == "kafka.example:9093"
+    assert found.kafka.services_bootstrap == "kafka.example:9093"
+    assert found.kafka.ca_file == Path("/etc/linepool/ca.pem")
     assert "secret" not in repr(found.kafka)
+    with pytest.raises(StackError, match="no certificates are signed from here"):
+        _ = found.kafka.providers_authority
     with pytest.raises(StackError, match="not stopped from here"):
         found.kafka.kill()
 

@@ -55,7 +55,7 @@ async def distribution(database: str, kafka: MemoryKafka) -> AsyncIterator[Runni
 
 @pytest.fixture
 async def bidding(database: str, kafka: MemoryKafka) -> AsyncIterator[Running]:
-    async with start("bidding", database, kafka) as service:
+    async with start("bidding", database, kafka, seal="none") as service:
         yield service
 
 

@@ -6,18 +6,21 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from linepool.rating.tariff import OneTime, Per, Recurring, Tariff, TaxBasis, Tier, UsagePrice
-from shared.messages.providers import Offer, OneTimePrice, RecurringPrice
+from linepool.offers import validity
+from shared.messages.bidding import Acknowledgement
+from shared.messages.providers import Offer
 from shared.messages.rfp import DeadlinePassed, RequestIssued, ServiceNeed
 from shared.outcomes import NotYet
 
-Stage = Literal["awaited", "open", "closing", "opened", "compared", "cancelled"]
+Stage = Literal["awaited", "open", "closing", "closed", "opened", "compared", "cancelled"]
+Seal = Literal["none", "hpke"]
 Place = tuple[str, int]
 """A topic and a partition."""
 
-TAX_BASES = {"net": TaxBasis.NET, "gross": TaxBasis.GROSS}
 LISTED_REPLIES = 2_000
 """So many replies are named when a box is opened: more would not fit into one message."""
+LISTED_ACKNOWLEDGEMENTS = 2_000
+"""So many acknowledgements are named beside them, those of the newest versions first."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,11 @@ class Request:
     contract_months: int
     usage_digest: str
     issued_by: UUID
+    seal: Seal = "none"
+    """How replies to this version must be sealed."""
 
     @classmethod
-    def issued(cls, event: RequestIssued, cause: UUID) -> "Request":
+    def issued(cls, event: RequestIssued, cause: UUID, seal: Seal) -> "Request":
         """Take what matters here from the event."""
         return cls(
             version=event.request_version,
@@ -47,6 +52,7 @@ class Request:
             contract_months=event.contract_months,
             usage_digest=event.usage_digest,
             issued_by=cause,
+            seal=seal,
         )
 
 
@@ -61,6 +67,9 @@ class Box:
     """The version that stood when the deadline passed."""
     cancelled_by: UUID | None = None
     closing_ends: Mapping[Place, int] | None = None
+    ready_version: int | None = None
+    """The newest version of which was said that replies to it can be taken."""
+    closed_at: datetime | None = None
     opened_at: datetime | None = None
     compared_at: datetime | None = None
 
@@ -68,30 +77,36 @@ class Box:
     def stage(self) -> Stage:
         """Return the one stage that these facts mean, in whatever order they came.
 
-        awaited -> open -> closing -> opened -> compared; cancelled from any of them, and for ever.
+        awaited -> open -> closing -> closed -> opened -> compared; cancelled from any of them, and for ever.
         """
-        if self.cancelled_by is not None:
-            return "cancelled"
-        if self.compared_at is not None:
-            return "compared"
-        if self.opened_at is not None:
-            return "opened"
-        if self.request is None:
-            return "awaited"
-        if self.last_version is None or self.request.version < self.last_version:
-            return "open"
-        return "closing"
+        reached: tuple[tuple[bool, Stage], ...] = (
+            (self.cancelled_by is not None, "cancelled"),
+            (self.compared_at is not None, "compared"),
+            (self.opened_at is not None, "opened"),
+            (self.closed_at is not None, "closed"),
+            (self.request is None, "awaited"),
+            (self._is_last_version(), "closing"),
+        )
+        return next((stage for holds, stage in reached if holds), "open")
+
+    def _is_last_version(self) -> bool:
+        return (
+            self.request is not None
+            and self.last_version is not None
+            and self.request.version >= self.last_version
+        )
 
     def lists(self, provider_id: str) -> bool:
         """Whether the provider is on the frozen list; nobody is while the request is unknown."""
         return self.request is not None and provider_id in self.request.provider_ids
 
 
-def issue(box: Box, event: RequestIssued, cause: UUID) -> Box | None:
-    """Take a newer version of the request; None where it is no news."""
+def issue(box: Box, event: RequestIssued, cause: UUID, seal: Seal) -> Box | None:
+    """Take a newer version of the request; None where it is no news. A box that is not sealed needs no key to be ready."""
     if box.request is not None and box.request.version >= event.request_version:
         return None
-    return replace(box, request=Request.issued(event, cause))
+    ready = event.request_version if seal == "none" else box.ready_version
+    return replace(box, request=Request.issued(event, cause, seal), ready_version=ready)
 
 
 def pass_deadline(box: Box, event: DeadlinePassed, cause: UUID) -> Box | None:
@@ -130,15 +145,23 @@ def may_read_ends(box: Box, now: datetime, *, skew: timedelta | None, allowance:
 
 
 @dataclass(frozen=True)
+class NoOffer:
+    """Why a reply that stands in the box holds no offer, as a sentence without subject; it quotes nothing."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class StoredReply:
-    """A receipted reply."""
+    """A receipted reply. What does not stand in a sealed box is never opened, so nobody knows its offer."""
 
     reply_id: UUID
     provider_id: str
     request_version: int
     revision: int
     appended_at: datetime
-    offer: Offer
+    offer: Offer | NoOffer | None
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +169,7 @@ class Standing:
     """What became of a reply when the box was opened."""
 
     reply: StoredReply
-    standing: Literal["evaluated", "replaced", "invalid"]
+    standing: Literal["evaluated", "replaced", "withdrawn", "invalid"]
     reason: str | None = None
 
 
@@ -156,6 +179,7 @@ class Opening:
 
     standings: tuple[Standing, ...]
     declined: tuple[str, ...]
+    acknowledged: tuple[Acknowledgement, ...] = ()
 
     @property
     def listed(self) -> tuple[Standing, ...]:
@@ -166,59 +190,45 @@ class Opening:
         return (*first, *others[: max(0, LISTED_REPLIES - len(first))])
 
 
-def open_box(request: Request, replies: Iterable[StoredReply], declined: Iterable[str]) -> Opening:
-    """Judge every reply: the latest revision of each provider stands or falls, the others are replaced."""
+def open_box(
+    request: Request,
+    replies: Iterable[StoredReply],
+    declined: Iterable[str],
+    acknowledged: Iterable[Acknowledgement] = (),
+) -> Opening:
+    """Judge every reply: the latest revision of each provider stands or falls, the others are replaced.
+
+    What was replaced does not come back: not where the latest revision is invalid, and not where it was withdrawn.
+    """
     standings: list[Standing] = []
     latest: set[str] = set()
+    bidders: set[str] = set()
     for reply in sorted(replies, key=lambda one: (one.provider_id, -one.revision)):
-        if reply.provider_id in latest:
-            standings.append(Standing(reply, "replaced"))
+        if reply.withdrawn or reply.provider_id in latest:
+            standings.append(Standing(reply, "withdrawn" if reply.withdrawn else "replaced"))
+            latest.add(reply.provider_id)
             continue
         latest.add(reply.provider_id)
+        bidders.add(reply.provider_id)
         reasons = reasons_against(request, reply)
         standings.append(
             Standing(reply, "invalid", "; ".join(reasons)) if reasons else Standing(reply, "evaluated")
         )
-    return Opening(tuple(standings), tuple(sorted(set(declined) - latest)))
+    newest_first = sorted(acknowledged, key=lambda one: (-one.request_version, one.provider_id))
+    known = [one for one in newest_first if one.request_version <= request.version]
+    return Opening(
+        tuple(standings), tuple(sorted(set(declined) - bidders)), tuple(known[:LISTED_ACKNOWLEDGEMENTS])
+    )
 
 
 def reasons_against(request: Request, reply: StoredReply) -> list[str]:
     """Return why the reply is no answer to this request, as sentences without subject; none where it is one."""
     offer = reply.offer
+    if offer is None:
+        raise ValueError("a reply that stands is judged by its content, and nobody has opened it")
+    if isinstance(offer, NoOffer):
+        return [offer.reason]
     reasons: list[str] = []
     if reply.request_version != request.version:
         reasons.append(f"answers version {reply.request_version}, version {request.version} stands")
-    if offer.currency != request.currency:
-        reasons.append(f"is in {offer.currency}, the request asks for {request.currency}")
-    if offer.tax_basis != request.tax_basis:
-        reasons.append(f"is {offer.tax_basis}, the request asks for {request.tax_basis} prices")
-    if offer.contract_months != request.contract_months:
-        reasons.append(
-            f"binds for {offer.contract_months} months, the request asks for {request.contract_months}"
-        )
-    units = {part.service: part.unit for part in offer.components if part.kind == "usage"}
-    for need in request.services:
-        if need.service not in units:
-            reasons.append(f"does not price {need.service}")
-        elif units[need.service] != need.unit:
-            reasons.append(
-                f"prices {need.service} per {units[need.service]}, the request counts it in {need.unit}"
-            )
-    return reasons
-
-
-def tariff_of(offer: Offer) -> Tariff:
-    """Return the offer as it is rated. Its tiers begin at volume 0: the first is the price below all others."""
-    components: list[Recurring | OneTime | UsagePrice] = []
-    for part in offer.components:
-        if isinstance(part, RecurringPrice):
-            components.append(Recurring(Per(part.per), part.price))
-        elif isinstance(part, OneTimePrice):
-            components.append(OneTime(Per(part.per), part.price))
-        else:
-            price = part.tiers[0].price if part.price is None else part.price
-            tiers = tuple(Tier(tier.from_volume, tier.price) for tier in part.tiers[1:])
-            components.append(UsagePrice(part.service, part.unit, price, tiers))
-    return Tariff(
-        offer.name, offer.currency, TAX_BASES[offer.tax_basis], offer.contract_months, tuple(components)
-    )
+    return [*reasons, *validity.reasons_against(request, offer)]

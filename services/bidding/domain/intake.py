@@ -1,17 +1,36 @@
 """How each message of a provider is answered: one receipt or one rejection, decided once and then kept."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from services.bidding.domain.box import Box, is_in_time
+from linepool.receipts.chain import Head
+from services.bidding.domain.box import Box, Request, Seal, is_in_time
 from shared.messages.bidding import MessageRejected, ReceiptIssued, RejectionReason
-from shared.messages.providers import InvitationDeclined, ReplySubmitted, TermsProposed
+from shared.messages.providers import (
+    AccessRequested,
+    InvitationAcknowledged,
+    InvitationDeclined,
+    QuestionAsked,
+    ReplySubmitted,
+    ReplyWithdrawn,
+    TermsProposed,
+)
 
-ProviderWord = ReplySubmitted | InvitationDeclined | TermsProposed
+ProviderWord = (
+    ReplySubmitted
+    | ReplyWithdrawn
+    | InvitationDeclined
+    | InvitationAcknowledged
+    | AccessRequested
+    | QuestionAsked
+    | TermsProposed
+)
+QUESTIONS = 20
+"""So many questions about a purchase may one provider ask."""
 Sender = tuple[UUID, str]
 """A purchase and a provider: what order holds for."""
 Revision = tuple[UUID, str, int]
@@ -37,6 +56,13 @@ Answer = Receipt | Rejection
 
 
 @dataclass(frozen=True)
+class WithoutContent:
+    """An unsealed reply that came ahead of its request: that it came is kept, and nothing of what it says."""
+
+    purchase_id: UUID
+
+
+@dataclass(frozen=True)
 class Arrival:
     """A message of a provider, as far as it could be read; `id` is its inbox id, and its reply's id if it is one."""
 
@@ -47,7 +73,7 @@ class Arrival:
     sha256: str
     appended_at: datetime
     body: bytes
-    word: ProviderWord | Rejection
+    word: ProviderWord | WithoutContent | Rejection
     """What it says, or why nobody can tell."""
 
     @property
@@ -68,6 +94,8 @@ class Answered:
     sha256: str
     appended_at: datetime
     answer: Answer
+    head: Head | None = None
+    """Its place in the provider's chain; None before it has one, and on answers from before there were chains."""
 
     @classmethod
     def of(cls, arrival: Arrival, answer: Answer) -> "Answered":
@@ -84,7 +112,7 @@ class Answered:
         )
 
     def notice(self) -> ReceiptIssued | MessageRejected:
-        """Return what the provider is told."""
+        """Return what the provider is told, still without its place in the chain."""
         if isinstance(self.answer, Rejection):
             return MessageRejected(
                 purchase_id=self.purchase_id,
@@ -115,6 +143,15 @@ class KnownReply:
 
 
 @dataclass(frozen=True)
+class NewestReply:
+    """A sender's reply with the highest revision."""
+
+    reply_id: UUID
+    revision: int
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True)
 class StandingAward:
     """The award that stands, and whether terms lie before the group or were accepted."""
 
@@ -131,11 +168,17 @@ class Desk:
     waiting: Container[Sender] = frozenset()
     """Senders of whom an earlier message about the same purchase is held."""
     replies: Mapping[Revision, KnownReply] = field(default_factory=dict)
-    highest: Mapping[Sender, int] = field(default_factory=dict)
-    """Each sender's highest receipted revision."""
+    newest: Mapping[Sender, NewestReply] = field(default_factory=dict)
+    """Each sender's receipted reply with the highest revision."""
+    asked: Mapping[Sender, int] = field(default_factory=dict)
+    """How many questions each sender has asked."""
+    seal: Seal = "none"
+    """How replies to requests that are yet to come must be sealed."""
     awards: Mapping[UUID, StandingAward] = field(default_factory=dict)
     presented_before: Container[UUID] = frozenset()
     """Terms that lay before the group already, before the database was restored."""
+    answered_before: Mapping[UUID, Answered] = field(default_factory=dict)
+    """Messages that were answered before the database was restored."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +187,11 @@ class Judgement:
 
     arrival: Arrival
     answer: Answer | None
-    adds: Literal["reply", "decline", "terms"] | None = None
+    adds: (
+        Literal["reply", "withdrawal", "decline", "acknowledgement", "question", "access", "terms"] | None
+    ) = None
+    without_content: bool = False
+    """Held, but nothing of what it says may be kept."""
 
 
 UNKNOWN = Rejection("unknown_purchase", "There is no such purchase.")
@@ -156,6 +203,13 @@ NOT_SELECTED = Rejection(
 )
 NOT_DUE = Rejection("terms_not_due", "Terms lie before the group already, or were accepted.")
 OTHER_TEXT = Rejection("invalid", "terms_sha256: is not the hash of the text")
+NOT_SEALED = Rejection(
+    "not_sealed", "Replies must be sealed with the key of the invitation; nothing of it was kept."
+)
+NO_SEAL = Rejection("invalid", "seal: replies to this request are not sealed")
+NO_SUCH_REPLY = Rejection("no_such_reply", "reply_id: is not the reply of this sender that stands")
+NO_SUCH_VERSION = Rejection("invalid", "request_version: there is no such version of the request")
+TOO_MANY_QUESTIONS = Rejection("too_many", f"A provider asks at most {QUESTIONS} questions about a purchase.")
 REVISION_USED = Rejection("revision_used", "Another reply came under this revision before.")
 REVISION_FELL = Rejection("revision_used", "The revision must be higher than that of every reply before.")
 
@@ -170,7 +224,7 @@ def judge(
     rejected, with the same words whether the purchase does not exist or the sender is not on its list.
     """
     judged = _Judging(desk)
-    return [judged.one(arrival, final) for arrival in arrivals]
+    return [judged.as_before(arrival, final) for arrival in arrivals]
 
 
 class _Judging:
@@ -180,46 +234,104 @@ class _Judging:
         self.desk = desk
         self.held: set[Sender] = set()
         self.replies = dict(desk.replies)
-        self.highest = dict(desk.highest)
+        self.newest = dict(desk.newest)
+        self.asked = dict(desk.asked)
         self.terms: set[UUID] = set()
+
+    def as_before(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
+        """Judge, but for what was answered before a restore: that answer stands, whatever is known by now."""
+        before = self.desk.answered_before.get(arrival.id)
+        if before is None:
+            return self.one(arrival, final)
+        if isinstance(before.answer, Rejection):
+            return Judgement(arrival, before.answer)
+        judgement = self.one(arrival, final)
+        if judgement.answer is None:
+            return judgement
+        return Judgement(
+            arrival, before.answer, judgement.adds if isinstance(judgement.answer, Receipt) else None
+        )
 
     def one(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
         word = arrival.word
         if isinstance(word, Rejection):
             return Judgement(arrival, word)
+        if isinstance(word, AccessRequested):
+            # Whoever asks gets the same answer; whether anything is shown to it is decided elsewhere.
+            return Judgement(arrival, Receipt(), "access")
         sender = (word.purchase_id, arrival.provider_id)
         box = self.desk.boxes.get(word.purchase_id)
         if box is None or box.request is None or not box.lists(arrival.provider_id):
             if arrival.id in final:
                 return Judgement(arrival, UNKNOWN)
             self.held.add(sender)
-            return Judgement(arrival, None)
+            return self._hold(arrival, box)
         if sender in self.held or sender in self.desk.waiting:
-            return Judgement(arrival, None)
-        return self._from_listed(arrival, word, box, box.request.deadline)
+            return self._hold(arrival, box)
+        return self._from_listed(arrival, word, box, box.request)
 
-    def _from_listed(self, arrival: Arrival, word: ProviderWord, box: Box, deadline: datetime) -> Judgement:
+    def _hold(self, arrival: Arrival, box: Box | None) -> Judgement:
+        seal = box.request.seal if box is not None and box.request is not None else self.desk.seal
+        return Judgement(arrival, None, without_content=seal == "hpke" and _is_unsealed(arrival.word))
+
+    def _from_listed(
+        self, arrival: Arrival, word: ProviderWord | WithoutContent, box: Box, request: Request
+    ) -> Judgement:
         if box.stage == "cancelled":
             return Judgement(arrival, CANCELLED)
         if isinstance(word, TermsProposed):
             return self._terms(arrival, word)
-        # An opened box takes nothing more, not even should a clock have gone backwards.
-        if not is_in_time(arrival.appended_at, deadline) or box.opened_at is not None:
+        # A closed box takes nothing more, not even should a clock have gone backwards.
+        if not is_in_time(arrival.appended_at, request.deadline) or box.closed_at is not None:
             return Judgement(arrival, LATE)
-        if isinstance(word, InvitationDeclined):
-            return Judgement(arrival, Receipt(), "decline")
-        return self._reply(arrival, word, (word.purchase_id, arrival.provider_id))
+        return self._in_time(arrival, word, request)
 
-    def _reply(self, arrival: Arrival, word: ReplySubmitted, sender: Sender) -> Judgement:
+    def _in_time(self, arrival: Arrival, word: ProviderWord | WithoutContent, request: Request) -> Judgement:
+        sender = (word.purchase_id, arrival.provider_id)
+        match word:
+            case InvitationDeclined():
+                return Judgement(arrival, Receipt(), "decline")
+            case ReplyWithdrawn():
+                return self._withdrawal(arrival, word, sender)
+            case InvitationAcknowledged() if word.request_version <= request.version:
+                return Judgement(arrival, Receipt(), "acknowledgement")
+            case QuestionAsked() if word.request_version <= request.version:
+                return self._question(arrival, sender)
+            case ReplySubmitted() | WithoutContent():
+                return self._reply(arrival, word, sender, request.seal)
+            case _:
+                return Judgement(arrival, NO_SUCH_VERSION)
+
+    def _question(self, arrival: Arrival, sender: Sender) -> Judgement:
+        self.asked[sender] = self.asked.get(sender, 0) + 1
+        if self.asked[sender] > QUESTIONS:
+            return Judgement(arrival, TOO_MANY_QUESTIONS)
+        return Judgement(arrival, Receipt(), "question")
+
+    def _withdrawal(self, arrival: Arrival, word: ReplyWithdrawn, sender: Sender) -> Judgement:
+        newest = self.newest.get(sender)
+        if newest is None or newest.withdrawn or newest.reply_id != word.reply_id:
+            return Judgement(arrival, NO_SUCH_REPLY)
+        self.newest[sender] = replace(newest, withdrawn=True)
+        return Judgement(arrival, Receipt(), "withdrawal")
+
+    def _reply(
+        self, arrival: Arrival, word: ReplySubmitted | WithoutContent, sender: Sender, seal: Seal
+    ) -> Judgement:
+        if isinstance(word, WithoutContent):
+            return Judgement(arrival, NOT_SEALED)
+        if word.seal != seal:
+            return Judgement(arrival, NOT_SEALED if seal == "hpke" else NO_SEAL)
         revision = (*sender, word.revision)
         known = self.replies.get(revision)
         if known is not None:
             same = known.sha256 == arrival.sha256
             return Judgement(arrival, Receipt(known.reply_id) if same else REVISION_USED)
-        if word.revision < self.highest.get(sender, 0):
+        newest = self.newest.get(sender)
+        if newest is not None and word.revision < newest.revision:
             return Judgement(arrival, REVISION_FELL)
         self.replies[revision] = KnownReply(arrival.id, arrival.sha256)
-        self.highest[sender] = word.revision
+        self.newest[sender] = NewestReply(arrival.id, word.revision)
         return Judgement(arrival, Receipt(arrival.id), "reply")
 
     def _terms(self, arrival: Arrival, word: TermsProposed) -> Judgement:
@@ -234,3 +346,7 @@ class _Judging:
             return waits or Judgement(arrival, NOT_DUE)
         self.terms.add(word.purchase_id)
         return Judgement(arrival, Receipt(), "terms")
+
+
+def _is_unsealed(word: ProviderWord | WithoutContent | Rejection) -> bool:
+    return isinstance(word, ReplySubmitted) and word.seal == "none"

@@ -10,6 +10,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from services.bidding.domain.box import Box, Opening, Place, Request, Stage, StoredReply
+from shared.messages.bidding import Acknowledgement
 from shared.messages.providers import ReplySubmitted
 from shared.messages.rfp import ServiceNeed
 
@@ -43,7 +44,7 @@ async def save_box(tx: Connection, box: Box) -> None:
         UPDATE boxes SET stage = $2, request_version = $3, deadline = $4, provider_ids = $5, services = $6,
             currency = $7, tax_basis = $8, contract_months = $9, usage_digest = $10, issued_by = $11,
             deadline_passed_by = $12, cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16,
-            last_version = $17
+            last_version = $17, seal = $18, ready_version = $19, closed_at = $20
         WHERE purchase_id = $1
         """,
         box.purchase_id,
@@ -63,6 +64,9 @@ async def save_box(tx: Connection, box: Box) -> None:
         box.opened_at,
         box.compared_at,
         box.last_version,
+        request and request.seal,
+        box.ready_version,
+        box.closed_at,
     )
 
 
@@ -106,10 +110,10 @@ async def parked_keys(connection: Connection | asyncpg.Pool, consumer: str) -> s
 async def stored_replies(
     connection: Connection | asyncpg.Pool, purchase_id: UUID, *, standing: str | None = None
 ) -> list[StoredReply]:
-    """Return the replies in the box: all of them, or those that stand so."""
+    """Return the replies in a box that is not sealed: all of them, or those that stand so."""
     rows = await connection.fetch(
         """
-        SELECT id, provider_id, appended_at, body FROM replies
+        SELECT id, provider_id, appended_at, body, withdrawn_by FROM replies
         WHERE purchase_id = $1 AND ($2::text IS NULL OR standing = $2) ORDER BY provider_id, revision
         """,
         purchase_id,
@@ -126,9 +130,22 @@ async def stored_replies(
                 revision=said.revision,
                 appended_at=row["appended_at"],
                 offer=said.offer,
+                withdrawn=row["withdrawn_by"] is not None,
             )
         )
     return replies
+
+
+async def acknowledged(tx: Connection, purchase_id: UUID) -> list[Acknowledgement]:
+    """Return each provider's first acknowledgement of each version."""
+    rows = await tx.fetch(
+        """
+        SELECT provider_id, request_version, content_sha256, acknowledged_at FROM acknowledgements
+        WHERE purchase_id = $1
+        """,
+        purchase_id,
+    )
+    return [Acknowledgement(**row) for row in rows]
 
 
 async def declined(tx: Connection, purchase_id: UUID) -> list[str]:
@@ -196,6 +213,7 @@ def _box(row: Any) -> Box:
             contract_months=row["contract_months"],
             usage_digest=row["usage_digest"],
             issued_by=row["issued_by"],
+            seal=row["seal"],
         )
     return Box(
         purchase_id=row["purchase_id"],
@@ -204,6 +222,8 @@ def _box(row: Any) -> Box:
         last_version=row["last_version"],
         cancelled_by=row["cancelled_by"],
         closing_ends=None if row["closing_ends"] is None else read_ends(row["closing_ends"]),
+        ready_version=row["ready_version"],
+        closed_at=row["closed_at"],
         opened_at=row["opened_at"],
         compared_at=row["compared_at"],
     )

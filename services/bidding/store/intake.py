@@ -9,18 +9,20 @@ from uuid import UUID
 
 import asyncpg
 
+from linepool.receipts.chain import Head
 from services.bidding.domain.intake import (
     Answer,
     Answered,
     Arrival,
     KnownReply,
+    NewestReply,
     Receipt,
     Rejection,
     Revision,
     Sender,
     StandingAward,
 )
-from shared.messages.providers import ReplySubmitted, TermsProposed
+from shared.messages.providers import InvitationAcknowledged, ReplySubmitted, TermsProposed
 
 Connection = asyncpg.Connection
 
@@ -64,46 +66,66 @@ async def answered(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Answered
             if row["outcome"] == "received"
             else Rejection(row["reason"], row["detail"])
         )
+        head = None if row["chain_number"] is None else Head(row["chain_number"], row["chain_head"])
         fields = ("id", "provider_id", "purchase_id", "type", "message_id", "sha256", "appended_at")
-        found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer)
+        found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer, head=head)
     return found
 
 
 async def revisions(
-    tx: Connection, asked: Collection[Revision]
-) -> tuple[dict[Revision, KnownReply], dict[Sender, int]]:
-    """Return the replies under these revisions, and each sender's highest revision."""
+    tx: Connection, asked: Collection[Revision], senders: Collection[Sender] = ()
+) -> tuple[dict[Revision, KnownReply], dict[Sender, NewestReply]]:
+    """Return the replies under these revisions, and the newest reply of each of their senders and of `senders`."""
     rows = await tx.fetch(
         """
         WITH asked AS (
             SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[]) AS asked (purchase_id, provider_id, revision)
         )
-        SELECT asked.*, reply.id, reply.sha256 FROM asked CROSS JOIN LATERAL (
+        SELECT asked.*, reply.id, reply.sha256, NULL::boolean AS withdrawn FROM asked CROSS JOIN LATERAL (
             SELECT replies.id, replies.sha256 FROM replies
             WHERE replies.purchase_id = asked.purchase_id AND replies.provider_id = asked.provider_id
                 AND replies.revision = asked.revision LIMIT 1
         ) AS reply
         UNION ALL
-        SELECT sender.*, highest.revision, NULL, NULL
-        FROM (SELECT DISTINCT purchase_id, provider_id FROM asked) AS sender CROSS JOIN LATERAL (
-            SELECT max(replies.revision) AS revision FROM replies
+        SELECT sender.*, newest.revision, newest.id, NULL, newest.withdrawn
+        FROM (
+            SELECT purchase_id, provider_id FROM asked
+            UNION SELECT * FROM unnest($4::uuid[], $5::text[])
+        ) AS sender CROSS JOIN LATERAL (
+            SELECT replies.revision, replies.id, replies.withdrawn_by IS NOT NULL AS withdrawn FROM replies
             WHERE replies.purchase_id = sender.purchase_id AND replies.provider_id = sender.provider_id
-        ) AS highest
-        WHERE highest.revision IS NOT NULL
+            ORDER BY replies.revision DESC LIMIT 1
+        ) AS newest
         """,
         [purchase_id for purchase_id, _, _ in asked],
         [provider_id for _, provider_id, _ in asked],
         [revision for _, _, revision in asked],
+        [purchase_id for purchase_id, _ in senders],
+        [provider_id for _, provider_id in senders],
     )
     known: dict[Revision, KnownReply] = {}
-    highest: dict[Sender, int] = {}
+    newest: dict[Sender, NewestReply] = {}
     for row in rows:
         sender = (row["purchase_id"], row["provider_id"])
-        if row["id"] is None:
-            highest[sender] = row["revision"]
-        else:
+        if row["withdrawn"] is None:
             known[*sender, row["revision"]] = KnownReply(row["id"], row["sha256"])
-    return known, highest
+        else:
+            newest[sender] = NewestReply(row["id"], row["revision"], row["withdrawn"])
+    return known, newest
+
+
+async def questions_asked(tx: Connection, senders: Collection[Sender]) -> dict[Sender, int]:
+    """Return how many questions each of these senders has asked about the purchase."""
+    rows = await tx.fetch(
+        """
+        SELECT purchase_id, provider_id, count(*) AS number FROM questions
+        JOIN unnest($1::uuid[], $2::text[]) AS sender (purchase_id, provider_id) USING (purchase_id, provider_id)
+        GROUP BY purchase_id, provider_id
+        """,
+        [purchase_id for purchase_id, _ in senders],
+        [provider_id for _, provider_id in senders],
+    )
+    return {(row["purchase_id"], row["provider_id"]): row["number"] for row in rows}
 
 
 async def standing_awards(tx: Connection, purchase_ids: Collection[UUID]) -> dict[UUID, StandingAward]:
@@ -138,6 +160,8 @@ async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
             "reply_id",
             "reason",
             "detail",
+            "chain_number",
+            "chain_head",
         ],
         records=[
             (
@@ -149,6 +173,8 @@ async def add_answers(tx: Connection, answers: Sequence[Answered]) -> None:
                 one.sha256,
                 one.appended_at,
                 *_columns_of(one.answer),
+                one.head and one.head.number,
+                one.head and one.head.hash,
             )
             for one in answers
         ],
@@ -202,6 +228,39 @@ async def add_declines(tx: Connection, declines: Sequence[tuple[UUID, UUID, str]
         [message for message, _, _ in declines],
         [purchase_id for _, purchase_id, _ in declines],
         [provider_id for _, _, provider_id in declines],
+    )
+
+
+async def withdraw(tx: Connection, reply_id: UUID, message: UUID) -> None:
+    """Note which message took a reply back."""
+    await tx.execute("UPDATE replies SET withdrawn_by = $2 WHERE id = $1", reply_id, message)
+
+
+async def add_acknowledgement(tx: Connection, arrival: Arrival, said: InvitationAcknowledged) -> None:
+    """Note what a provider has read, and when; its first acknowledgement of a version counts."""
+    await tx.execute(
+        """
+        INSERT INTO acknowledgements (
+            id, purchase_id, provider_id, request_version, content_sha256, acknowledged_at
+        )
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (purchase_id, provider_id, request_version) DO NOTHING
+        """,
+        arrival.id,
+        said.purchase_id,
+        arrival.provider_id,
+        said.request_version,
+        said.content_sha256,
+        arrival.appended_at,
+    )
+
+
+async def add_question(tx: Connection, message: UUID, purchase_id: UUID, provider_id: str) -> None:
+    """Note that a provider has asked something."""
+    await tx.execute(
+        "INSERT INTO questions (id, purchase_id, provider_id) VALUES ($1, $2, $3)",
+        message,
+        purchase_id,
+        provider_id,
     )
 
 

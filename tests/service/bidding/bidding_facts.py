@@ -10,9 +10,19 @@ from uuid import UUID, uuid4
 from shared.documents import manifest_of
 from shared.envelope import Actor
 from shared.messages.aggregation import GroupAggregated, LineUsage, Period, ServiceUsage, UsageLinesReported
-from shared.messages.bidding import AcceptTerms, RejectTerms, SelectReply
-from shared.messages.providers import InvitationDeclined, Offer, ReplySubmitted, TermsProposed
-from shared.messages.rfp import DeadlinePassed, RequestCancelled, RequestIssued, ServiceNeed
+from shared.messages.bidding import AcceptTerms, BidBoxReady, RejectTerms, SelectReply
+from shared.messages.providers import (
+    AccessRequested,
+    InvitationAcknowledged,
+    InvitationDeclined,
+    Offer,
+    QuestionAsked,
+    ReplySubmitted,
+    ReplyWithdrawn,
+    TermsProposed,
+)
+from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued, ServiceNeed
+from shared.sealing import offer_info, seal_for
 from shared.usage_digest import usage_digest
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
@@ -131,6 +141,15 @@ class Purchase:
         )
 
     @property
+    def qualified(self) -> GroupQualified:
+        return GroupQualified(
+            purchase_id=self.purchase_id,
+            number=1,
+            snapshot="a" * 64,
+            valid_until=self.deadline + timedelta(days=30),
+        )
+
+    @property
     def deadline_passed(self) -> DeadlinePassed:
         return DeadlinePassed(purchase_id=self.purchase_id, request_version=1, deadline=self.deadline)
 
@@ -146,6 +165,41 @@ class Purchase:
             seal="none",
             offer=offer or an_offer(),
         )
+
+    def sealed(
+        self,
+        ready: BidBoxReady,
+        provider_id: str,
+        *,
+        revision: int = 1,
+        content: bytes | None = None,
+        claimed_revision: int | None = None,
+    ) -> ReplySubmitted:
+        """Seal an offer, or any content, to the box that is ready; the reply may claim another revision than its seal."""
+        info = offer_info(self.purchase_id, ready.request_version, provider_id, revision)
+        return ReplySubmitted(
+            purchase_id=self.purchase_id,
+            request_version=ready.request_version,
+            revision=claimed_revision or revision,
+            seal="hpke",
+            sealed_offer=seal_for(
+                ready.public_key or "", content or an_offer().model_dump_json().encode(), info
+            ),
+        )
+
+    def withdraw(self, reply_id: UUID) -> ReplyWithdrawn:
+        return ReplyWithdrawn(purchase_id=self.purchase_id, request_version=1, reply_id=reply_id)
+
+    def acknowledge(self, *, version: int = 1, content_sha256: str = "a" * 64) -> InvitationAcknowledged:
+        return InvitationAcknowledged(
+            purchase_id=self.purchase_id, request_version=version, content_sha256=content_sha256
+        )
+
+    def ask(self, question: str = "Where?", *, version: int = 1) -> QuestionAsked:
+        return QuestionAsked(purchase_id=self.purchase_id, request_version=version, question=question)
+
+    def ask_access(self) -> AccessRequested:
+        return AccessRequested(purchase_id=self.purchase_id, request_version=1)
 
     def decline(self) -> InvitationDeclined:
         return InvitationDeclined(

@@ -8,6 +8,7 @@ import pytest
 
 from services.bidding import intake, reading
 from services.bidding.judging import judge_held_messages
+from services.bidding.settings import settings_of
 from shared.messages.bidding import MessageRejected, ReceiptIssued
 from shared.record import Record
 from tests.memory import MemoryKafka, Running
@@ -95,7 +96,7 @@ async def test_an_unlisted_provider_is_answered_like_an_unknown_purchase(
 
     unlisted = one_of(kafka, MessageRejected, f"notices.{UNLISTED}")
     unknown = one_of(kafka, MessageRejected, f"notices.{AIKO}")
-    own = {"purchase_id", "sha256"}
+    own = {"purchase_id", "sha256", "chain"}
     assert unlisted.model_dump(exclude=own) == unknown.model_dump(exclude=own)
     assert unlisted.reason == "unknown_purchase"
 
@@ -230,7 +231,8 @@ async def test_a_batch_of_any_size_takes_the_same_few_statements(desk: Running, 
         async with desk.runtime.decide("test", size) as (tx, publish):
             connection: asyncpg.Connection = tx
             with connection.query_logger(statements.append):
-                await intake.take(tx, publish, [reading.read(record) for record in records])
+                arrivals = [reading.read(record) for record in records]
+                await intake.take(tx, publish, arrivals, intake.Rules.of(settings_of(desk.runtime)))
         counts.append(len(statements))
 
     assert counts[1] == counts[2] <= 8

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from shared.delivery import Publish, Tx
+from shared.delivery import Batched, Publish, Tx
 from shared.envelope import Actor
 from shared.messages.aggregation import GroupOpened
 from shared.messages.rfp import (
@@ -55,7 +55,7 @@ def a_desk() -> Desk:
         return await desk.command(command, tx, publish) if desk.command else None
 
     @desk.streams.batches("replies.").handle_batch
-    async def take_batch(batch: Batch, tx: Tx, publish: Publish) -> None:
+    async def take_batch(batch: Batched, tx: Tx, publish: Publish) -> None:
         for record in batch.fresh:
             desk.runs.append(f"{record.topic}/{record.offset}")
             await tx.execute(

@@ -10,6 +10,7 @@ from shared import migrations
 from shared.adoption import Adoptions
 from shared.messages.base import Message
 from shared.outbox import Publisher
+from shared.outcomes import NotYet
 from tests.service.distribution.distribution_facts import HANDLERS
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "distribution" / "migrations"
@@ -39,7 +40,7 @@ class GateDatabase:
         cause: UUID | None = None,
         barrier: asyncio.Barrier | None = None,
         adoptions: Adoptions | None = None,
-    ) -> None:
+    ) -> NotYet | None:
         """Handle one fact as delivery does; at the barrier its transaction has begun, and no more."""
         async with connection.transaction():
             now = await connection.fetchval("SELECT clock_timestamp()")
@@ -55,4 +56,5 @@ class GateDatabase:
                 started_at=now,
                 adoptions=adoptions or Adoptions(),
             )
-            await HANDLERS[type(fact)](fact, connection, publish)
+            result: NotYet | None = await HANDLERS[type(fact)](fact, connection, publish)
+            return result

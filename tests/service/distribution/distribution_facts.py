@@ -3,19 +3,23 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from services.distribution import handlers
 from shared.documents import PART_BYTES, manifest_of, split
 from shared.messages.base import Document, Message
-from shared.messages.bidding import BidBoxReady
+from shared.messages.bidding import AccessRequestReceived, BidBoxReady
 from shared.messages.rfp import (
     DeadlinePassed,
     GroupQualified,
+    Mode,
+    ProviderRegistered,
     ProviderReinstated,
+    ProviderRemoved,
     ProviderSuspended,
     QualificationLapsed,
+    QuestionAnswered,
     RequestCancelled,
     RequestDocumentPart,
     RequestIssued,
@@ -32,6 +36,10 @@ HANDLERS: dict[type[Message], Callable[..., Awaitable[Any]]] = {
     RequestCancelled: handlers.call_off,
     ProviderSuspended: handlers.suspend_provider,
     ProviderReinstated: handlers.reinstate_provider,
+    ProviderRemoved: handlers.strike_off_provider,
+    ProviderRegistered: handlers.admit_provider,
+    QuestionAnswered: handlers.present_answer,
+    AccessRequestReceived: handlers.decide_on_access,
 }
 LISTED = ("listed000001", "listed000002", "listed000003")
 SUSPENDED = "suspended001"
@@ -52,6 +60,8 @@ class Purchase:
     listed: tuple[str, ...] = (*LISTED, SUSPENDED)
     content: bytes = CONTENT
     usage: bytes = USAGE
+    mode: Mode = "transmit"
+    seal: Literal["none", "hpke"] = "none"
 
     @property
     def manifest(self) -> Document:
@@ -71,7 +81,7 @@ class Purchase:
             services=(ServiceNeed(service="voice.day", unit="MIN", description="Calls by day"),),
             deadline=self.deadline,
             contract_months=24,
-            mode="transmit",
+            mode=self.mode,
             buyers_shown="named",
             currency="EUR",
             tax_basis="net",
@@ -95,7 +105,15 @@ class Purchase:
 
     @property
     def box(self) -> BidBoxReady:
-        return BidBoxReady(purchase_id=self.purchase_id, request_version=1, seal="none")
+        if self.seal == "none":
+            return BidBoxReady(purchase_id=self.purchase_id, request_version=1, seal="none")
+        return BidBoxReady(
+            purchase_id=self.purchase_id,
+            request_version=1,
+            seal="hpke",
+            public_key="cHVibGlj",
+            key_signature="c2lnbmVk",
+        )
 
     @property
     def qualified(self) -> GroupQualified:
@@ -117,6 +135,24 @@ class Purchase:
     @property
     def deadline_passed(self) -> DeadlinePassed:
         return DeadlinePassed(purchase_id=self.purchase_id, request_version=1, deadline=self.deadline)
+
+    def asks(self, provider_id: str, version: int = 1) -> AccessRequestReceived:
+        return AccessRequestReceived(
+            purchase_id=self.purchase_id,
+            request_id=uuid4(),
+            provider_id=provider_id,
+            request_version=version,
+            message_id=f"{provider_id}-asks",
+        )
+
+    def answered(self, question: str = "Which floors?") -> QuestionAnswered:
+        return QuestionAnswered(
+            purchase_id=self.purchase_id,
+            question_id=uuid4(),
+            request_version=1,
+            question=question,
+            answer="The second and the third.",
+        )
 
     @property
     def needed(self) -> list[Message]:

@@ -149,9 +149,9 @@ async def test_the_ledger_takes_nobody_who_is_not_listed(
         await connection.execute(
             """
             INSERT INTO disclosures (
-                purchase_id, request_version, provider_id, content_sha256, qualification,
+                purchase_id, request_version, provider_id, kind, content_sha256, qualification,
                 disclosed_at, cause_id
-            ) VALUES ($1, 1, 'unlisted0001', 'x', 1, now(), $2)
+            ) VALUES ($1, 1, 'unlisted0001', 'offered', 'x', 1, now(), $2)
             """,
             purchase.purchase_id,
             uuid4(),

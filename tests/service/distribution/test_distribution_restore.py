@@ -4,8 +4,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from shared.adoption import AdoptedEvent, Adoptions
-from shared.envelope import as_uuid, read_headers
+from shared.adoption import Adoptions, adopt, load
 from shared.messages.base import Message
 from shared.messages.rfp import ProviderSuspended
 from shared.outbox import decode_headers
@@ -29,30 +28,12 @@ async def take_outbox(connection: asyncpg.Connection) -> list[asyncpg.Record]:
     return await connection.fetch("DELETE FROM outbox RETURNING id, event_id, topic, headers, body")
 
 
-def adoptions_of(rows: Sequence[asyncpg.Record]) -> Adoptions:
-    """What a restored service reads back of what the relay had sent."""
-    events = []
+async def adopted(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> Adoptions:
+    """Let a restored service read back what the relay had sent."""
     for row in rows:
-        received = read_headers(decode_headers(row["headers"]))
-        decision = received.decision_id or received.causation_id
-        assert received.type
-        assert received.subject
-        assert received.sequence
-        assert received.time
-        assert decision
-        events.append(
-            AdoptedEvent(
-                event_id=as_uuid(received.id) or uuid4(),
-                decision_id=decision,
-                type=received.type,
-                stream=row["topic"],
-                subject=received.subject,
-                sequence=received.sequence,
-                decided_at=received.time,
-                body=row["body"],
-            )
-        )
-    return Adoptions.of(events)
+        counted = row["topic"] if row["topic"].startswith("invitations.") else None
+        await adopt(connection, row["topic"], [(decode_headers(row["headers"]), row["body"])], topic=counted)
+    return await load(connection)
 
 
 async def ledger(connection: asyncpg.Connection, purchase: Purchase) -> list[asyncpg.Record]:
@@ -83,8 +64,8 @@ async def test_after_a_restore_what_was_said_is_adopted_and_what_was_not_said_ob
     after_the_restore = connection.transaction()
     await after_the_restore.start()
     await take_outbox(connection)
-    adopted = {"all": sent, "the first invitation": sent[:1], "nothing": []}[relayed]
-    await deliver(gates, connection, [*later, *facts], adoptions_of(adopted))
+    relayed_rows = {"all": sent, "the first invitation": sent[:1], "nothing": []}[relayed]
+    await deliver(gates, connection, [*later, *facts], await adopted(connection, relayed_rows))
     found = await ledger(connection, purchase)
     again = {row["event_id"]: row["topic"] for row in await take_outbox(connection)}
     await after_the_restore.rollback()

@@ -358,6 +358,9 @@ async def test_a_mail_recorded_before_a_restore_is_recorded_again_but_not_sent_a
             sequence=1,
             decided_at=queued_at,
             body=said.to_bytes(),
+            cause_id=decision,
+            actor_id=None,
+            chain=bytes(32),
         )
     )
 

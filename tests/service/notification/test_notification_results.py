@@ -1,16 +1,23 @@
 """Results to providers, and which mails are queued, on a real Postgres."""
 
+import json
+from datetime import UTC, datetime
 from random import Random
+from uuid import UUID
 
 import pytest
 
 from shared.envelope import derived_id, read_headers
+from shared.messages.bidding import QuestionReceived
+from shared.messages.distribution import AccessGranted, AccessRefused, ProviderInvited
 from shared.messages.notification import (
     AcceptanceNotified,
+    AccessRefusalNotified,
     AwardNotified,
     RejectionNotified,
     UnsuccessfulNotified,
 )
+from shared.messages.rfp import ProviderRegistered
 from tests.memory import MemoryKafka, Running
 from tests.service.notification.notification_story import (
     ADA,
@@ -197,3 +204,91 @@ async def test_a_damaged_comparison_is_parked_and_stops_no_other_purchase(
 
     assert await notification.pool.fetchval("SELECT count(*) FROM parked") == 1
     assert await notification.pool.fetchval("SELECT count(*) FROM mails WHERE kind = 'replies_compared'") == 0
+
+
+def invited(provider_id: str) -> ProviderInvited:
+    return ProviderInvited(
+        purchase_id=PURCHASE,
+        request_version=1,
+        provider_id=provider_id,
+        mode="grant",
+        content_sha256=TERMS,
+        qualification=1,
+    )
+
+
+async def test_the_coordinators_mail_says_who_was_invited_and_who_was_shown_the_request(
+    notification: Running, kafka: MemoryKafka
+) -> None:
+    at = datetime(2030, 5, 1, 12, tzinfo=UTC)
+    granted = AccessGranted(
+        purchase_id=PURCHASE,
+        request_id=UUID(int=1),
+        request_version=1,
+        provider_id=WINNER,
+        content_sha256=TERMS,
+        qualification=1,
+        granted_at=at,
+    )
+    names = ProviderRegistered(provider_id=WINNER, name="Tel AG", categories=("voice",), regions=("DE",))
+    opened = replies_opened().model_copy(update={"replies": (), "declined": (LOSER,)})
+    say(kafka, *group(), *request(), names, granted, invited(WINNER), invited(LOSER))
+    await kafka.settle()
+    say(kafka, opened)
+    await kafka.settle()
+
+    rows = await notification.pool.fetch(
+        "SELECT person_id, letter::text AS letter FROM mails WHERE kind = 'no_replies'"
+    )
+    letters = {row["person_id"]: json.loads(row["letter"])["participants"] for row in rows}
+    assert letters[ADA] == letters[BEN] == []
+    assert [(one["provider_id"], one["name"], one["declined"]) for one in letters[COORDINATOR]] == [
+        (LOSER, "", True),
+        (WINNER, "Tel AG", False),
+    ]
+    assert [one["granted_at"] for one in letters[COORDINATOR]] == [None, "2030-05-01T12:00:00Z"]
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+async def test_a_provider_is_told_once_why_it_was_not_shown_a_request(
+    notification: Running, kafka: MemoryKafka, copies: int
+) -> None:
+    kafka.copies = copies
+    refused = AccessRefused(
+        purchase_id=UUID(int=77),
+        request_id=UUID(int=1),
+        request_version=1,
+        provider_id=LOSER,
+        message_id="asking-1",
+        reason="unknown_purchase",
+        detail="There is no such request for you.",
+    )
+    say(kafka, refused)
+    await kafka.settle()
+    await notification.pool.execute("TRUNCATE inbox, positions")
+    notification.rewind()
+    await kafka.settle()
+
+    assert kafka.messages(TO_LOSER) == [
+        AccessRefusalNotified(
+            purchase_id=UUID(int=77),
+            message_id="asking-1",
+            request_version=1,
+            reason="unknown_purchase",
+            detail="There is no such request for you.",
+        )
+    ]
+    assert await notification.pool.fetchval("SELECT count(*) FROM purchases") == 0
+
+
+async def test_a_question_that_waits_is_mailed_to_the_coordinator_once(
+    notification: Running, kafka: MemoryKafka
+) -> None:
+    question = QuestionReceived(
+        purchase_id=PURCHASE, question_id=UUID(int=8), request_version=1, question="Which floors?"
+    )
+    say(kafka, question, *group(), question)
+    await kafka.settle()
+
+    rows = await notification.pool.fetch("SELECT person_id FROM mails WHERE kind = 'question_waits'")
+    assert [row["person_id"] for row in rows] == [COORDINATOR]

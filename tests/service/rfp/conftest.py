@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from shared.documents import join
+from shared.documents import join, manifest_of, split
 from shared.envelope import Actor
 from shared.messages import Message
 from shared.messages.aggregation import (
@@ -22,7 +22,11 @@ from shared.messages.aggregation import (
     Period,
     UsageLinesReported,
 )
+from shared.messages.base import Document
+from shared.messages.bidding import QuestionReceived, TermsAccepted
 from shared.messages.rfp import (
+    AnswerQuestion,
+    AttachDocument,
     CancelRequest,
     DescribeNeed,
     IssueRequest,
@@ -172,6 +176,37 @@ class Purchase:
 
     def cancelling(self) -> CancelRequest:
         return CancelRequest(purchase_id=self.purchase_id, reason="The budget fell through.")
+
+    def attaching(self, name: str, content: bytes, document: Document | None = None) -> list[AttachDocument]:
+        """Return the orders that attach a document; `document` is another manifest than the content's own."""
+        manifest = manifest_of(name, content)
+        return [
+            AttachDocument(
+                purchase_id=self.purchase_id, document=document or manifest, part=number, data=data
+            )
+            for number, data in split(manifest, content)
+        ]
+
+    def asked(self, question_id: UUID) -> QuestionReceived:
+        return QuestionReceived(
+            purchase_id=self.purchase_id,
+            question_id=question_id,
+            request_version=1,
+            question="Which floors does the tower have?",
+        )
+
+    def answering(self, question_id: UUID, **other: Any) -> AnswerQuestion:
+        fields = {"purchase_id": self.purchase_id, "question_id": question_id, "answer": "Four."}
+        return AnswerQuestion(**{**fields, **other})
+
+    def accepted(self) -> TermsAccepted:
+        return TermsAccepted(
+            purchase_id=self.purchase_id,
+            award=1,
+            provider_id="aaaaaaaaaaa1",
+            terms_sha256="7" * 64,
+            accepted_by=self.coordinator.person_id,
+        )
 
     def finding(self, party_id: UUID | None = None, **other: Any) -> RecordVerification:
         """Find the coordinator (no id) or a buyer verified for twenty days."""

@@ -11,8 +11,10 @@ from shared.messages import Message
 from shared.messages.providers import ReplySubmitted
 from shared.messages.rfp import (
     DeadlinePassed,
+    DocumentAttached,
     IssueRequest,
     ProviderRule,
+    QuestionAnswered,
     RequestCancelled,
     RequestDrafted,
     RequestIssued,
@@ -171,9 +173,27 @@ async def test_the_deadline_passes_once(rfp: Running, purchase: Purchase, kafka:
     (passed,) = purchase.events(DeadlinePassed)
     (issued,) = purchase.events(RequestIssued)
     assert (passed.request_version, passed.deadline) == (1, issued.deadline)
-    await purchase.say(purchase.cancelling())
     await purchase.say(purchase.issuing())
-    assert purchase.refusals() == ["deadline_passed", "deadline_passed"]
+    assert purchase.refusals() == ["deadline_passed"]
+
+
+async def test_a_purchase_can_be_called_off_after_the_deadline_until_terms_are_accepted(
+    rfp: Running, purchase: Purchase, kafka: MemoryKafka
+) -> None:
+    another = Purchase(kafka, rfp)
+    for one in (purchase, another):
+        await one.ready()
+        await one.say(one.issuing())
+    await rfp.pool.execute(
+        "UPDATE timers SET due_at = clock_timestamp(), try_at = clock_timestamp() WHERE kind = 'deadline'"
+    )
+    await kafka.settle()
+    kafka.event(another.accepted())
+    await kafka.settle()
+    await purchase.say(purchase.cancelling())
+    await another.say(another.cancelling())
+    assert [one.purchase_id for one in purchase.events(RequestCancelled)] == [purchase.purchase_id]
+    assert purchase.refusals() == ["purchase_complete"]
 
 
 async def test_a_cancelled_request_has_no_deadline(
@@ -247,12 +267,17 @@ async def test_the_whole_log_again_changes_nothing(
 async def test_a_lost_database_is_rebuilt_from_the_topics(
     rfp: Running, purchase: Purchase, kafka: MemoryKafka, database: str, cancelled: bool
 ) -> None:
-    deadline = soon(seconds=3)
+    deadline = soon(seconds=4)
     await purchase.ready(deadline=deadline)
     await purchase.say(purchase.listing(rule=ProviderRule(category="voice", region="DE-NI")))
     await purchase.say(purchase.finding(), purchase.officer)
     await purchase.say(purchase.finding(purchase.buyer_ids[0]), purchase.officer)
+    for part in purchase.attaching("map.pdf", b"%PDF-1.7"):
+        await purchase.say(part)
     await purchase.say(purchase.issuing())
+    kafka.event(purchase.asked(UUID(int=5)))
+    for _ in range(2):
+        await purchase.say(purchase.answering(UUID(int=5)))
     await purchase.say(purchase.registering("aaaaaaaaaaa7"), OPERATOR)
     await purchase.say(SuspendProvider(provider_id="aaaaaaaaaaa2", reason="Fraud"), OPERATOR)
     if cancelled:
@@ -260,8 +285,11 @@ async def test_a_lost_database_is_rebuilt_from_the_topics(
     await rfp.pool.execute("SELECT pg_sleep_until($1)", deadline)
     await kafka.settle()
     await purchase.say(purchase.cancelling())
-    assert purchase.refusals() == ["request_cancelled" if cancelled else "deadline_passed"]
-    ours = ("requests", "orders", "buyers", "usage_parts", "verifications", "providers", "timers")
+    assert purchase.refusals() == ["answered_already", *(["request_cancelled"] if cancelled else [])]
+    assert len(purchase.events(DeadlinePassed)) == (not cancelled)
+    assert len(purchase.events(RequestCancelled, QuestionAnswered, DocumentAttached)) == 3
+    asked = ("questions", "attachments", "attachment_parts")
+    ours = ("requests", "orders", *asked, "buyers", "usage_parts", "verifications", "providers", "timers")
     before = {name: rows for name, rows in (await rfp.tables()).items() if name in ours}
     said = {topic: len(records) for topic, records in kafka.topics.items()}
     async with rebuilt("rfp", rfp, database, ["rfp.events", "rfp.documents"]) as again:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linepool.offers.tariffs import tariff_of
 from services.bidding.domain.box import (
     LISTED_REPLIES,
     Box,
@@ -20,14 +21,13 @@ from services.bidding.domain.box import (
     may_read_ends,
     open_box,
     pass_deadline,
-    tariff_of,
 )
 from shared.messages.providers import Offer
 from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, LISTED, Purchase, an_offer
 
 PURCHASE = Purchase()
 CAUSE = UUID(int=1)
-REQUEST = Request.issued(PURCHASE.request, CAUSE)
+REQUEST = Request.issued(PURCHASE.request, CAUSE, "none")
 TWO_SECONDS = timedelta(seconds=2)
 
 
@@ -50,9 +50,9 @@ def test_the_same_facts_make_the_same_box_in_every_order(order: list[str], cance
     for fact in order:
         match fact:
             case "issue v1":
-                box = issue(box, PURCHASE.request, UUID(int=1)) or box
+                box = issue(box, PURCHASE.request, UUID(int=1), "none") or box
             case "issue v2":
-                box = issue(box, second, UUID(int=2)) or box
+                box = issue(box, second, UUID(int=2), "none") or box
             case "deadline":
                 box = pass_deadline(box, last, UUID(int=3)) or box
             case "cancel" if cancelled:
@@ -60,7 +60,8 @@ def test_the_same_facts_make_the_same_box_in_every_order(order: list[str], cance
 
     assert box == Box(
         PURCHASE.purchase_id,
-        Request.issued(second, UUID(int=2)),
+        Request.issued(second, UUID(int=2), "none"),
+        ready_version=2,
         deadline_passed_by=UUID(int=3),
         last_version=2,
         cancelled_by=UUID(int=4) if cancelled else None,
@@ -83,7 +84,7 @@ def test_repeated_facts_are_no_news() -> None:
     box = cancel(a_closing_box(), CAUSE)
     assert box is not None
 
-    assert issue(box, PURCHASE.request, uuid4()) is None
+    assert issue(box, PURCHASE.request, uuid4(), "none") is None
     assert pass_deadline(box, PURCHASE.deadline_passed, uuid4()) is None
     assert cancel(box, uuid4()) is None
 
@@ -208,10 +209,12 @@ def test_an_offer_is_rated_with_its_first_tier_below_all_others() -> None:
 
 def test_facts_about_one_box_are_taken_in_any_of_their_orders_without_changing_its_stage_back() -> None:
     stages = set()
-    for order in permutations([issue, pass_deadline]):
+    for order in permutations(["issue", "deadline"]):
         box = Box(PURCHASE.purchase_id)
         for step in order:
-            fact = PURCHASE.request if step is issue else PURCHASE.deadline_passed
-            box = step(box, fact, CAUSE) or box  # type: ignore[arg-type] # each step has its own fact
+            if step == "issue":
+                box = issue(box, PURCHASE.request, CAUSE, "none") or box
+            else:
+                box = pass_deadline(box, PURCHASE.deadline_passed, CAUSE) or box
         stages.add(box.stage)
     assert stages == {"closing"}

@@ -23,7 +23,7 @@ from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, Purchase
 PURCHASE = Purchase()
 COMPARED = Box(
     PURCHASE.purchase_id,
-    Request.issued(PURCHASE.request, UUID(int=1)),
+    Request.issued(PURCHASE.request, UUID(int=1), "none"),
     deadline_passed_by=UUID(int=2),
     last_version=1,
     opened_at=PURCHASE.deadline,

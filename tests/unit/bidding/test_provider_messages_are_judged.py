@@ -15,6 +15,7 @@ from services.bidding.domain.intake import (
     Desk,
     Judgement,
     KnownReply,
+    NewestReply,
     ProviderWord,
     Receipt,
     Rejection,
@@ -28,7 +29,7 @@ CAUSE = UUID(int=1)
 
 
 def a_box() -> Box:
-    box = issue(Box(PURCHASE.purchase_id), PURCHASE.request, CAUSE)
+    box = issue(Box(PURCHASE.purchase_id), PURCHASE.request, CAUSE, "none")
     assert box is not None
     return box
 
@@ -88,8 +89,8 @@ def test_that_the_deadline_has_passed_does_not_make_a_message_late() -> None:
     assert reasons(judge([said(PURCHASE.reply())], Desk({PURCHASE.purchase_id: box}))) == ["taken"]
 
 
-def test_an_opened_box_takes_nothing_whatever_the_append_time() -> None:
-    box = replace(a_box(), opened_at=datetime.now(UTC))
+def test_a_closed_box_takes_nothing_whatever_the_append_time() -> None:
+    box = replace(a_box(), closed_at=datetime.now(UTC))
 
     assert reasons(judge([said(PURCHASE.reply())], Desk({PURCHASE.purchase_id: box}))) == ["late"]
 
@@ -150,10 +151,11 @@ def test_how_messages_are_cut_into_batches_changes_no_answer(data: st.DataObject
         (PURCHASE.purchase_id, one.provider_id, one.word.revision): KnownReply(one.id, one.sha256)  # type: ignore[union-attr] # replies only
         for one in added
     }
-    highest: dict[tuple[UUID, str], int] = {}
-    for purchase_id, provider, revision in known:
-        highest[purchase_id, provider] = max(revision, highest.get((purchase_id, provider), 0))
-    second = judge(arrivals[cut:], a_desk(replies=known, highest=highest))
+    newest = {
+        (purchase_id, provider): NewestReply(reply.reply_id, revision)
+        for (purchase_id, provider, revision), reply in sorted(known.items(), key=lambda one: one[0][2])
+    }
+    second = judge(arrivals[cut:], a_desk(replies=known, newest=newest))
 
     assert [one.answer for one in (*first, *second)] == [one.answer for one in whole]
 
@@ -225,4 +227,5 @@ def test_a_notice_is_made_of_what_is_kept() -> None:
         "sha256": arrival.sha256,
         "appended_at": PURCHASE.in_time.isoformat().replace("+00:00", "Z"),
         "reply_id": str(arrival.id),
+        "chain": None,
     }

@@ -10,10 +10,11 @@ from linepool.checker.history import Mail
 from linepool.checker.judge import check
 from linepool.checker.report import Report
 from shared.messages.aggregation import CredentialAssigned
-from shared.messages.distribution import CancellationPresented
+from shared.messages.distribution import AnswerPresented, CancellationPresented
 from shared.messages.notification import AwardNotified, MailDelivered, UnsuccessfulNotified
 from shared.messages.rfp import QualificationLapsed
 from tests.unit.checker.world import (
+    BEGIN,
     COORDINATOR,
     DEADLINE,
     FIRST,
@@ -25,6 +26,7 @@ from tests.unit.checker.world import (
     World,
     a_purchase,
     named,
+    only_offer,
 )
 
 Plant = Callable[[World], None]
@@ -137,6 +139,109 @@ def someone_else_writes_an_invitation(world: World) -> None:
     world.replace(shown, headers=headers)
 
 
+@plants("I1", "shows more than an offer may: content_json")
+def an_offer_shows_the_content(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-offered"), body={"content_json": "{}"})
+
+
+@plants("I1", "offers something else")
+def an_offer_has_another_deadline(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-offered"), body={"deadline": "2026-05-09T08:00:00Z"})
+
+
+@plants("I1", "offers a request that was to be transmitted")
+def a_transmitted_request_is_offered(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("request-issued"), body={"mode": "transmit"})
+    world.restamp("rfp")
+
+
+@plants("I1", "has no row in the disclosure ledger")
+def an_offered_request_is_shown_without_a_grant(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows[:] = [row for row in rows if row["kind"] != "granted"]
+
+
+@plants("I1", "before first0000001 asked for it")
+def an_offered_request_is_shown_to_who_did_not_ask(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("access-request-received"), body={"provider_id": SECOND})
+    world.restamp("bidding")
+
+
+@plants("I1", "which it was never offered")
+def access_is_granted_without_an_offer(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows[:] = [row for row in rows if (row["provider_id"], row["kind"]) != (FIRST, "offered")]
+
+
+@plants("I8", "2 changes of 9c1f0f52-0000-4000-8000-000000000001, the log 1 access-granted")
+def a_grant_was_never_said(world: World) -> None:
+    only_offer(world)
+    rows = world.tables["distribution"]["disclosures"]
+    rows.append({**rows[-1], "provider_id": SECOND, "cause_id": uuid4()})
+
+
+@plants("I8", "the log 0 access-refused")
+def a_refusal_was_never_said(world: World) -> None:
+    only_offer(world)
+    world.tables["distribution"]["access_requests"].append(
+        {"purchase_id": PURCHASE, "provider_id": STRANGER, "outcome": "unknown_purchase", "decided_at": BEGIN}
+    )
+
+
+@plants("I1", "of which stranger0001 was shown nothing")
+def a_stranger_is_told_an_answer(world: World) -> None:
+    only_offer(world)
+    answer = world.find("answer-presented")
+    world.say("distribution", AnswerPresented.model_validate(answer.body), to=STRANGER)
+
+
+@plants("I1", "is not an answer that the coordinator gave")
+def another_answer_is_told(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("answer-presented"), body={"answer": "Five."})
+
+
+@plants("I1", "has no row in the ledger of answers")
+def an_answer_is_not_in_its_ledger(world: World) -> None:
+    only_offer(world)
+    del world.tables["distribution"]["answer_disclosures"][0]
+
+
+@plants("I1", "was answered to second000001 at")
+def an_answer_comes_later_to_one(world: World) -> None:
+    only_offer(world)
+    world.tables["distribution"]["answer_disclosures"][1]["disclosed_at"] += timedelta(seconds=1)
+
+
+@plants("I1", "and never to second000001")
+def an_answer_is_kept_from_one(world: World) -> None:
+    only_offer(world)
+    del world.tables["distribution"]["answer_disclosures"][1]
+    world.records.remove(world.find("answer-presented", f"invitations.{SECOND}"))
+
+
+@plants("I1", "the ledger of answers names first0000001")
+def an_answer_in_the_ledger_was_never_told(world: World) -> None:
+    only_offer(world)
+    world.replace(world.find("answer-presented"), topic=f"invitations.{SECOND}", offset=9)
+
+
+def test_a_purchase_that_was_offered_asked_about_and_granted_passes() -> None:
+    world = a_purchase()
+    only_offer(world)
+    report = judged(world)
+    assert violated(report) == set()
+    later = world.tables["distribution"]["answer_disclosures"]
+    later[0]["disclosed_at"] = world.tables["distribution"]["disclosures"][-1]["disclosed_at"]
+    assert violated(judged(world)) == set()
+
+
 @plants("I2", "was lost when its box was opened")
 def a_receipted_reply_is_lost(world: World) -> None:
     opened = world.find("replies-opened")
@@ -199,6 +304,57 @@ def an_opened_reply_has_no_receipt(world: World) -> None:
 @plants("I2", "another append time")
 def a_receipt_names_another_time(world: World) -> None:
     world.replace(world.find("receipt-issued"), body={"appended_at": "2026-05-01T07:00:00Z"})
+
+
+@plants("I2", "does not lead to its head")
+def a_receipt_is_edited(world: World) -> None:
+    world.replace(world.find("receipt-issued"), body={"reply_id": str(uuid4())})
+
+
+@plants("I2", "and stands behind answer 0")
+def the_first_receipt_of_a_chain_is_gone(world: World) -> None:
+    world.records.remove(world.find("receipt-issued", f"notices.{FIRST}"))
+
+
+@plants("I2", "ends at 2 in its table, and at 1 on its topic")
+def the_last_receipt_of_a_chain_is_gone(world: World) -> None:
+    world.records.remove(world.find("inclusion-proved", f"notices.{FIRST}"))
+    world.records.remove(next(one for one in world.records if one.body.get("chain", {}).get("number") == 2))
+
+
+@plants("I2", "is answer 1 of its chain, and stands behind answer 1")
+def a_chain_is_forked(world: World) -> None:
+    world.heads.clear()
+    late = world.submit(SECOND, b"{}", "forked")
+    world.receipt(late, None)
+
+
+@plants("I2", "is in no chain, and answers before it are")
+def a_receipt_is_in_no_chain(world: World) -> None:
+    receipts = [one for one in world.records if one.type == "receipt-issued" and one.provider == FIRST]
+    world.replace(receipts[-1], body={"chain": None})
+
+
+@plants("I2", "says another checkpoint 2 than")
+def a_checkpoint_differs_between_providers(world: World) -> None:
+    checkpoints = [one for one in world.records if one.type == "checkpoint-published"]
+    world.replace(checkpoints[-1], body={"made_at": "2026-05-04T08:00:00Z"})
+
+
+@plants("I2", "does not lead to the root of checkpoint 1")
+def a_proof_has_another_salt(world: World) -> None:
+    world.replace(world.find("inclusion-proved"), body={"salt": "0" * 64})
+
+
+@plants("I2", "is about a chain that is not that of its provider")
+def a_proof_is_of_another_provider(world: World) -> None:
+    first, second = (world.find("inclusion-proved", f"notices.{one}") for one in (FIRST, SECOND))
+    world.replace(first, value=second.value)
+
+
+@plants("I2", "which its provider was never told")
+def a_checkpoint_is_proved_that_was_never_said(world: World) -> None:
+    world.records.remove(world.find("checkpoint-published", f"notices.{SECOND}"))
 
 
 @plants("I3", "evaluates 2 replies")
@@ -417,6 +573,25 @@ def a_log_entry_is_removed(world: World) -> None:
     issued = world.find("request-issued")
     rows = world.tables["rfp"]["log"]
     world.tables["rfp"]["log"] = [row for row in rows if str(row["event_id"]) != issued.id]
+
+
+@plants("I8", "has another head than the log of rfp")
+def an_event_carries_another_head(world: World) -> None:
+    record = world.find("request-issued")
+    headers = [(name, b"0" * 64 if name == "ce_loghead" else value) for name, value in record.headers]
+    world.records[world.records.index(record)] = replace(record, headers=tuple(headers))
+
+
+@plants("I8", "is not what the log of rfp says")
+def an_event_names_another_person(world: World) -> None:
+    record = world.find("request-issued")
+    headers = (*record.headers, ("ce_actorid", str(uuid4()).encode()))
+    world.records[world.records.index(record)] = replace(record, headers=headers)
+
+
+@plants("I8", "is not on aggregation.credentials")
+def an_entry_of_a_compacted_topic_was_never_said(world: World) -> None:
+    world.records.remove(world.find("credential-assigned"))
 
 
 @plants("I8", "entries are missing")

@@ -5,7 +5,7 @@ A `World` can be changed before it is looked at: that is how violations are plan
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -14,13 +14,15 @@ from uuid import UUID, uuid5
 
 from argon2 import PasswordHasher
 
-from linepool.checker.history import READERS, SERVICES, History, Mail, Record, readers_of
+from linepool.checker.history import READERS, SERVICES, History, Mail, Record, as_time, readers_of
+from linepool.receipts.chain import Head, beginning, follow
+from linepool.receipts.checkpoint import Tree, grow
+from shared.chain import LogEntry
 from shared.documents import manifest_of, split
 from shared.envelope import Envelope
 from shared.messages import aggregation, bidding, distribution, notification, rfp
 from shared.messages.base import Message
 from shared.messages.providers import Offer, ReplySubmitted
-from shared.outbox import log_entry
 
 BEGIN = datetime(2026, 5, 1, 8, tzinfo=UTC)
 NAMES = UUID("9c1f0f52-0000-4000-8000-000000000000")
@@ -98,6 +100,8 @@ class World:
     mails: list[Mail] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
     now: datetime = BEGIN
+    heads: dict[str, Head] = field(default_factory=dict)
+    trees: list[tuple[int, Tree]] = field(default_factory=list)
 
     def append(
         self, topic: str, value: bytes | None, headers: list[tuple[str, bytes]], key: bytes | None = None
@@ -137,12 +141,10 @@ class World:
         record = self.append(
             topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode()
         )
-        if not to and log:
-            self.log(service, record)
-        return record
+        return self.log(service, record) if not to and log else record
 
-    def log(self, service: str, record: Record) -> None:
-        """Write the log's entry, chained to the one before."""
+    def log(self, service: str, record: Record) -> Record:
+        """Write the log's entry, chained to the one before, and its head onto the record; return that."""
         rows = self.tables[service]["log"]
         chain = next(
             (
@@ -152,26 +154,24 @@ class World:
             ),
             b"",
         )
-        body = sha256(record.value or b"").digest()
-        version = record.sequence or 0
-        entry = log_entry(
-            version, UUID(record.id), record.header("ce_type"), named("cause"), None, self.now, body
+        entry = LogEntry(
+            sequence=record.sequence or 0,
+            event_id=UUID(record.id),
+            type=record.header("ce_type"),
+            cause_id=named("cause"),
+            actor_id=None,
+            decided_at=as_time(record.header("ce_time")),
+            body_sha256=sha256(record.value or b"").digest(),
         )
+        head = entry.head_after(chain)
         rows.append(
-            {
-                "id": len(rows) + 1,
-                "stream": record.topic,
-                "subject": record.subject,
-                "sequence": version,
-                "event_id": UUID(record.id),
-                "type": record.header("ce_type"),
-                "cause_id": named("cause"),
-                "actor_id": None,
-                "decided_at": self.now,
-                "body_sha256": body,
-                "chain": sha256(chain + entry).digest(),
-            }
+            {"stream": record.topic, "subject": record.subject, "chain": head}
+            | {name: getattr(entry, name) for name in entry.__dataclass_fields__}
         )
+        headers = [one for one in record.headers if one[0] != "ce_loghead"]
+        said = replace(record, headers=(*headers, ("ce_loghead", head.hex().encode())))
+        self.records[self.records.index(record)] = said
+        return said
 
     def submit(self, provider: str, value: bytes, id_: str) -> Record:
         """Let a provider write to its topic."""
@@ -188,7 +188,53 @@ class World:
             appended_at=submitted.appended_at,
             reply_id=reply_id,
         )
-        return self.say("bidding", message, to=submitted.provider, id_=id_)
+        return self.answer(submitted.provider, message, id_=id_)
+
+    def answer(
+        self,
+        provider: str,
+        message: bidding.ReceiptIssued | bidding.MessageRejected,
+        *,
+        id_: UUID | None = None,
+    ) -> Record:
+        """Let bidding answer a provider, as the next of its chain."""
+        head = follow(self.heads.get(provider) or beginning(provider), message.model_dump(mode="json"))
+        self.heads[provider] = head
+        chain = bidding.ChainLink(number=head.number, head=head.hash.hex(), signature="")
+        return self.say("bidding", message.model_copy(update={"chain": chain}), to=provider, id_=id_)
+
+    def checkpoint(self, number: int) -> None:
+        """Let bidding publish a checkpoint over the chains of both listed providers."""
+        heads = {provider: self.heads.get(provider) or beginning(provider) for provider in (FIRST, SECOND)}
+        tree = grow(bytes(32), PURCHASE, number, heads)
+        self.trees.append((number, tree))
+        made_at = self.now
+        for provider in heads:
+            said = bidding.CheckpointPublished(
+                purchase_id=PURCHASE,
+                number=number,
+                made_at=made_at,
+                size=1024,
+                root=tree.root.hex(),
+                signature="",
+            )
+            self.say("bidding", said, to=provider)
+
+    def prove(self) -> None:
+        """Let bidding prove all checkpoints."""
+        for number, tree in self.trees:
+            for provider in (FIRST, SECOND):
+                proof = tree.proof(provider)
+                proved = bidding.InclusionProved(
+                    purchase_id=PURCHASE,
+                    checkpoint=number,
+                    chain_number=proof.head.number,
+                    chain_head=proof.head.hash.hex(),
+                    salt=proof.salt.hex(),
+                    leaf=proof.place,
+                    path=tuple(one.hex() for one in proof.beside),
+                )
+                self.say("bidding", proved, to=provider)
 
     def find(self, type_: str, topic: str = "") -> Record:
         """Return the first record of a type."""
@@ -400,6 +446,7 @@ def _distribute(world: World) -> None:
 
 
 def _bid(world: World) -> None:
+    world.checkpoint(1)
     for provider, revision, offered in ((FIRST, 1, TIERED), (FIRST, 2, CHEAP), (SECOND, 1, TIERED)):
         reply = ReplySubmitted(
             purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=offered
@@ -407,8 +454,8 @@ def _bid(world: World) -> None:
         submitted = world.submit(provider, reply.to_bytes(), f"{provider}-{revision}")
         world.receipt(submitted, named(f"reply/{provider}/{revision}"))
     broken = world.submit(STRANGER, b"\xff not json", "x-1")
-    world.say(
-        "bidding",
+    world.answer(
+        STRANGER,
         bidding.MessageRejected(
             purchase_id=None,
             message_id="x-1",
@@ -417,7 +464,6 @@ def _bid(world: World) -> None:
             reason="unreadable",
             detail="The message is not JSON.",
         ),
-        to=STRANGER,
     )
 
 
@@ -442,6 +488,12 @@ def _compare(world: World) -> None:
         "bidding",
         bidding.RepliesOpened(purchase_id=PURCHASE, request_version=1, replies=replies, declined=()),
     )
+    world.checkpoint(2)
+    world.prove()
+    world.tables["bidding"]["chains"] = [
+        {"provider_id": provider, "number": head.number, "head": head.hash}
+        for provider, head in world.heads.items()
+    ]
     comparison = b'{"replies":[]}'
     document = manifest_of("comparison.json", comparison)
     for number, data in split(document, comparison):
@@ -516,3 +568,85 @@ def _select(world: World) -> None:
         purchase_id=PURCHASE, reply_id=named(f"reply/{SECOND}/1"), rank=2, reason="costs more"
     )
     world.say("notification", unsuccessful, to=SECOND)
+
+
+def only_offer(world: World) -> None:
+    """Change the purchase into one that is offered: the first provider asks and is shown it, a question is answered."""
+    content = manifest_of("request.json", CONTENT)
+    rows = world.tables["distribution"]["disclosures"]
+    world.replace(world.find("request-issued"), body={"mode": "grant"})
+    world.restamp("rfp")
+    for row in rows:
+        row["kind"] = "offered"
+    world.replace(world.find("provider-invited"), body={"mode": "grant"})
+    world.restamp("distribution")
+    shown = [one for one in world.records if one.topic.startswith("invitations.")]
+    world.records = [one for one in world.records if one not in shown]
+    world.now = max(row["disclosed_at"] for row in rows)
+    for provider in (FIRST, SECOND):
+        offer_ = distribution.AccessOffered(
+            purchase_id=PURCHASE,
+            request_version=1,
+            title="Voice",
+            deadline=DEADLINE,
+            content_sha256=content.sha256,
+        )
+        world.say("distribution", offer_, to=provider)
+    asked = bidding.AccessRequestReceived(
+        purchase_id=PURCHASE,
+        request_id=named("asked"),
+        provider_id=FIRST,
+        request_version=1,
+        message_id="asking",
+    )
+    world.say("bidding", asked)
+    granted = {**rows[0], "kind": "granted", "cause_id": named("asked"), "disclosed_at": world.now}
+    rows.append(granted)
+    world.tables["distribution"]["access_requests"] = [
+        {
+            "purchase_id": PURCHASE,
+            "provider_id": FIRST,
+            "outcome": "granted",
+            "decided_at": world.now,
+            "cause_id": named("asked"),
+        }
+    ]
+    for record in shown:
+        if record.provider == FIRST:
+            world.append(record.topic, record.value, [(n, v or b"") for n, v in record.headers], record.key)
+            offset = 1 + sum(one.topic == record.topic for one in world.records[:-1])
+            headers = tuple(
+                (name, str(offset).encode() if name == "ce_sequence" else value)
+                for name, value in record.headers
+            )
+            world.replace(world.records[-1], headers=headers, value=record.value)
+    fact = distribution.AccessGranted(
+        purchase_id=PURCHASE,
+        request_id=named("asked"),
+        request_version=1,
+        provider_id=FIRST,
+        content_sha256=content.sha256,
+        qualification=1,
+        granted_at=granted["disclosed_at"],
+    )
+    world.say("distribution", fact)
+    answered = rfp.QuestionAnswered(
+        purchase_id=PURCHASE,
+        question_id=named("question"),
+        request_version=1,
+        question="Which floors?",
+        answer="Four.",
+    )
+    world.say("rfp", answered)
+    at = world.now
+    world.tables["distribution"]["answer_disclosures"] = []
+    for provider in (FIRST, SECOND):
+        world.say("distribution", distribution.AnswerPresented(**answered.model_dump()), to=provider)
+        world.tables["distribution"]["answer_disclosures"].append(
+            {
+                "question_id": named("question"),
+                "provider_id": provider,
+                "disclosed_at": at,
+                "cause_id": named(f"answer/{provider}"),
+            }
+        )

@@ -1,13 +1,14 @@
 """What the mails say, whatever strangers write into their names and reasons."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notification import letters
-from services.notification.letters import Letter, Offered, OwnRow, letter_from_json, render
+from services.notification.letters import Letter, Offered, OwnRow, Participant, letter_from_json, render
 from services.notification.plain_text import one_line
 from tests.unit.notification.notification_facts import LOSER, NOON, PURCHASE, TERMS_SHA256, WINNER
 
@@ -41,6 +42,18 @@ def offers() -> tuple[Offered, ...]:
     )
 
 
+def participants() -> tuple[Participant, ...]:
+    def one(provider_id: str, name: str, **did: Any) -> Participant:
+        did = {"access": True, "granted_at": None, "acknowledged_at": None, "declined": False, **did}
+        return Participant(provider_id=provider_id, name=name, **did)
+
+    return (
+        one(WINNER, "Tel AG", granted_at=NOON, acknowledged_at=NOON),
+        one(LOSER, "A very long name " * 12, declined=True),
+        one("quiet0000003", "", access=False),
+    )
+
+
 EVERY_LETTER: list[Letter] = [
     letters.Joined(legal_name="Northgate Clinics Ltd"),
     letters.InitialPassword(number=1, expires_at=NOON),
@@ -58,6 +71,8 @@ EVERY_LETTER: list[Letter] = [
     letters.TermsToAccept(provider_id=WINNER, title="Terms", terms_sha256=TERMS_SHA256),
     letters.TermsRejected(reason="Too long."),
     letters.Cancelled(reason="No budget."),
+    letters.QuestionWaits(question_id=PURCHASE, question="Which floors?"),
+    letters.NoReplies(participants=participants()),
     letters.Done(provider_id=WINNER, terms_sha256=TERMS_SHA256),
 ]
 
@@ -86,6 +101,19 @@ def test_a_members_mail_reads_like_this() -> None:
      2  loser0000002      24  101,000.00  101,234.56    -234.56
 
 No other member is shown these figures, and you are shown no other member's."""
+    )
+
+
+def test_the_coordinator_reads_what_the_invited_providers_did() -> None:
+    _, text = rendered(letters.NoReplies(participants=participants()))
+
+    assert (
+        text.split("request:\n\n")[1].split("\n\n-- ")[0]
+        == """winner000001 (Tel AG): was shown it on 4 May 2026, 12:00 UTC, acknowledged
+it on 4 May 2026, 12:00 UTC.
+loser0000002 (A very long name A very long name A very): was shown it,
+declined.
+quiet0000003: was offered it, and was not shown it."""
     )
 
 

@@ -7,9 +7,18 @@ import pytest
 
 from services.notification import domain, letters
 from services.notification.domain import Known, Told
+from services.notification.participation import Invitation
 from shared.messages.aggregation import BuyerJoined, CredentialAssigned, Identifier
 from shared.messages.base import Message
-from shared.messages.bidding import OpenedReply, RepliesOpened, TermsAccepted, TermsPresented, TermsRejected
+from shared.messages.bidding import (
+    Acknowledgement,
+    OpenedReply,
+    QuestionReceived,
+    RepliesOpened,
+    TermsAccepted,
+    TermsPresented,
+    TermsRejected,
+)
 from shared.messages.distribution import ProviderInvited, RequestDistributed
 from shared.messages.notification import AwardNotified, UnsuccessfulNotified
 from shared.messages.rfp import GroupNotQualified, GroupQualified, QualificationLapsed, RequestCancelled
@@ -320,3 +329,58 @@ def test_a_password_that_is_void_is_not_sent_any_more(
 
     assert domain.not_worth_sending(letter, now=now, newest_password=newest) == reason
     assert domain.not_worth_sending(letters.NoReplies(), now=now, newest_password=9) is None
+
+
+def test_only_the_coordinator_learns_who_was_invited_and_what_they_did() -> None:
+    opened = nothing_opened().model_copy(
+        update={
+            "declined": (LOSER,),
+            "acknowledged": (
+                Acknowledgement(
+                    provider_id=WINNER, request_version=1, content_sha256=SNAPSHOT, acknowledged_at=NOON
+                ),
+                Acknowledgement(
+                    provider_id=LOSER, request_version=2, content_sha256=SNAPSHOT, acknowledged_at=NOON
+                ),
+            ),
+        }
+    )
+    known = replace(
+        everything_known(),
+        opened=opened,
+        invitations=(
+            Invitation(1, WINNER, "Tel AG", "grant", NOON),
+            Invitation(1, LOSER, None, "grant", None),
+            Invitation(2, LOSER, None, "grant", NOON),
+        ),
+    )
+    common = {"access": False, "granted_at": None, "acknowledged_at": None, "declined": False}
+    expected = (
+        letters.Participant(**{**common, "provider_id": LOSER, "name": "", "declined": True}),
+        letters.Participant(
+            **{
+                **common,
+                "provider_id": WINNER,
+                "name": "Tel AG",
+                "access": True,
+                "granted_at": NOON,
+                "acknowledged_at": NOON,
+            }
+        ),
+    )
+
+    for message in (opened, replies_compared()):
+        for mail in told(message, known).mails:
+            assert isinstance(mail.letter, letters.NoReplies | letters.RepliesCompared)
+            assert mail.letter.participants == (expected if mail.person_id == COORDINATOR else ())
+
+
+def test_a_question_is_told_to_the_coordinator_only() -> None:
+    question = QuestionReceived(
+        purchase_id=PURCHASE, question_id=UUID(int=8), request_version=1, question="Which floors?"
+    )
+
+    (mail,) = told(question).mails
+
+    assert mail.person_id == COORDINATOR
+    assert mail.letter == letters.QuestionWaits(question_id=UUID(int=8), question="Which floors?")
