@@ -8,9 +8,10 @@ _PID = "aaaaaaaaaaaa"
 _DAY_MS = 86_400_000
 _OPERATIONS = """\
 Reading a topic is reading its records; whoever reads or writes a topic also sees its settings of partitions and its offsets.
-Nobody creates or deletes topics, records or groups, changes or reads settings, or asks for anything about the cluster, its
-users, rules and quotas: those are for the Kafka's own administrator alone. Idempotent producers work with the right to write;
-transactions do not. `opener` has no user at Kafka. Names that only begin like these are other names: every prefix ends in its dot.
+Nobody creates or deletes topics, records or groups, changes or reads settings, or asks for anything about the cluster,
+its users, rules and quotas: those are for the Kafka's own administrator alone. Idempotent producers work with the right to
+write; transactions do not. `opener` has no user at Kafka. Names that only begin alike are other names: every prefix ends
+in its dot.
 """
 
 
