@@ -57,6 +57,8 @@ class Disclosure:
     purchase_id: UUID
     request_version: int
     provider_id: str
+    kind: str
+    """transmitted, offered or granted."""
     content_sha256: str
     qualification: int
     disclosed_at: datetime

@@ -6,7 +6,7 @@ from uuid import UUID
 from linepool.audit.chains import Finding, Kind
 from linepool.audit.evidence import Disclosure, Logged, Said
 from shared.envelope import derived_id
-from shared.messages.distribution import ProviderInvited
+from shared.messages.distribution import AccessGranted, ProviderInvited
 
 _SERVICE = "distribution"
 
@@ -15,10 +15,14 @@ def judge_ledger(
     disclosures: Iterable[Disclosure], log: Iterable[Logged], events: Mapping[UUID, Said]
 ) -> Iterator[Finding]:
     """Compare the ledger with the log; what a fact says in its body only where its event is among `events`, by id."""
-    facts = {row.entry.event_id: row for row in log if row.entry.type == ProviderInvited.type()}
+    said_of = {fact.type() for fact in (ProviderInvited, AccessGranted)}
+    facts = {row.entry.event_id: row for row in log if row.entry.type in said_of}
     found = set()
     for row in disclosures:
-        fact_id = derived_id(row.cause_id, ProviderInvited.type(), "", 0)
+        model: type[ProviderInvited | AccessGranted] = (
+            AccessGranted if row.kind == "granted" else ProviderInvited
+        )
+        fact_id = derived_id(row.cause_id, model.type(), "", 0)
         fact = facts.get(fact_id)
         if fact is None:
             yield _finding(row, "inserted", "no fact of the log says so")
@@ -27,7 +31,7 @@ def judge_ledger(
         wrong = ["disclosed_at"] if row.disclosed_at != fact.entry.decided_at else []
         wrong += ["purchase_id"] if str(row.purchase_id) != fact.subject else []
         if event := events.get(fact_id):
-            said = ProviderInvited.model_validate_json(event.body)
+            said = model.model_validate_json(event.body)
             names = ("request_version", "provider_id", "content_sha256", "qualification")
             wrong += [name for name in names if getattr(row, name) != getattr(said, name)]
         if wrong:

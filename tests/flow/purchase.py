@@ -6,6 +6,7 @@ The same script runs in memory (`tests.flow.system`) and on the real stack (`tes
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -53,6 +54,8 @@ from shared.messages.rfp import (
 from shared.sealing import offer_info, seal_for
 
 M = TypeVar("M", bound=Message)
+_sealed = cache(seal_for)
+"""Sealing is never twice the same; where two worlds are compared, their providers must say the same bytes."""
 OPERATOR = Actor(person_id=uuid4(), role="operator")
 OFFICER = Actor(person_id=uuid4(), role="officer")
 MAY = Period(start=date(2026, 5, 1), end=date(2026, 5, 31), months=1)
@@ -215,7 +218,7 @@ class Purchase:
         if presented.public_key is None:
             return reply
         info = offer_info(self.purchase_id, 1, self.providers[number], reply.revision)
-        sealed = seal_for(presented.public_key, offer.model_dump_json().encode(), info)
+        sealed = _sealed(presented.public_key, offer.model_dump_json().encode(), info)
         return reply.model_copy(update={"seal": "hpke", "offer": None, "sealed_offer": sealed})
 
     def declining(self) -> InvitationDeclined:

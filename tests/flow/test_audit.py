@@ -272,7 +272,7 @@ async def test_every_edit_of_the_ledger_is_found(vandal: Vandal) -> None:
             """
             INSERT INTO distribution.disclosures
             SELECT purchase_id, request_version, 'doradoradora', content_sha256, qualification, disclosed_at,
-                gen_random_uuid()
+                gen_random_uuid(), kind
             FROM distribution.disclosures WHERE provider_id = $1
             """,
         ),

@@ -296,7 +296,10 @@ MEASURED += ["checkpoints_from", "proved_at", "adopted"]
 
 
 async def decided(system: System) -> Tables:
-    """Return what the services have decided: their own tables, without what they only measured."""
+    """Return what the services have decided: their own tables, without what they only measured.
+
+    A mail says who took part as far as that was known when it was queued.
+    """
     found: Tables = {}
     for name, service in system.services.items():
         names = await service.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
@@ -304,7 +307,7 @@ async def decided(system: System) -> Tables:
             table: sorted(
                 row["row"]
                 for row in await service.pool.fetch(
-                    f'SELECT (to_jsonb(t) - $1::text[])::text AS row FROM "{table}" AS t',
+                    f"SELECT (to_jsonb(t) - $1::text[] #- '{{letter,participants}}')::text AS row FROM {table} AS t",
                     [] if table == "awards" else MEASURED,
                 )
             )

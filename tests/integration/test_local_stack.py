@@ -305,19 +305,17 @@ def small_service(name: str) -> list[str]:
 def test_a_service_gets_its_own_login_role_and_secret_and_nobody_elses(stack: Stack) -> None:
     services = Services(stack)
     of = {name: services.environment_of(name) for name in services.names}
-    assert set(of) == {"aggregation", "rfp", "distribution", "bidding", "notification"}
+    assert set(of) == {"aggregation", "rfp", "distribution", "bidding", "notification", "opener"}
+    assert not [variable for variable in of["opener"] if "KAFKA" in variable]
     for name, values in of.items():
-        assert values["LINEPOOL_KAFKA_USERNAME"] == stack.prefix + name
+        assert values.get("LINEPOOL_KAFKA_USERNAME") == (None if name == "opener" else stack.prefix + name)
         assert values["LINEPOOL_POSTGRES_DSN"].startswith(f"postgresql://{name}:")
         assert len(bytes.fromhex(values["LINEPOOL_SECRET"])) == 32
         assert ("LINEPOOL_SMTP_HOST" in values) == (name == "notification")
-    for variable in (
-        "LINEPOOL_KAFKA_PASSWORD",
-        "LINEPOOL_SECRET",
-        "LINEPOOL_HTTP_PORT",
-        "LINEPOOL_POSTGRES_DSN",
-    ):
+    for variable in ("LINEPOOL_SECRET", "LINEPOOL_HTTP_PORT", "LINEPOOL_POSTGRES_DSN"):
         assert len({values[variable] for values in of.values()}) == len(of)
+    passwords = [values["LINEPOOL_KAFKA_PASSWORD"] for name, values in of.items() if name != "opener"]
+    assert len(set(passwords)) == len(of) - 1
 
 
 def test_a_service_that_died_or_hangs_is_started_again(stack: Stack) -> None:
