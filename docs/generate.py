@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from deploy.access import model
+from docs.access_page import access_page
 from docs.asyncapi import asyncapi
 from shared.messages import Command, Message, Refused, registry
 from shared.messages.rfp import RegistrationCommand
@@ -141,42 +141,6 @@ def canvas(service: str) -> str:
         shown = stream + "<provider id>" if stream.endswith(".") else stream
         rows.append(f"| `{shown}` | {', '.join(f'`{name}`' for name in names)} |")
     return "\n".join(rows)
-
-
-def access_page() -> str:
-    """Return docs/access.md: who may read and write which topic, and how long it is kept."""
-    pid = "aaaaaaaaaaaa"
-    everyone = [*model.kafka_users(), model.provider(pid)]
-    rows = []
-    for topic in (*model.topics(), *model.provider_topics(pid)):
-        writers = [one for one in everyone if _covers(one.write, topic.name)]
-        readers = [one for one in everyone if _covers(one.read, topic.name)]
-        kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // 86_400_000} days"
-        kept = "the newest of each key" if topic.cleanup_policy == "compact" else kept
-        names = [", ".join(_person(one, pid) for one in some) for some in (writers, readers)]
-        rows.append(
-            f"| `{topic.name.replace(pid, '<provider id>')}` | {names[0]} | {names[1]} | {topic.partitions} | {kept} |"
-        )
-    return "\n".join(
-        [
-            "# Who may do what at the broker",
-            "",
-            "Written by `make generate` from `deploy/access/`, which is also what is applied. Everything else is denied.",
-            "",
-            "| topic | written by | read by | partitions | kept |",
-            "| --- | --- | --- | --- | --- |",
-            *rows,
-            "",
-        ]
-    )
-
-
-def _covers(patterns: tuple[str, ...], topic: str) -> bool:
-    return any(topic == one or (one.endswith("*") and topic.startswith(one[:-1])) for one in patterns)
-
-
-def _person(principal: model.Principal, pid: str) -> str:
-    return "that provider" if pid in principal.name else principal.name
 
 
 def outputs() -> dict[Path, str]:

@@ -26,6 +26,7 @@ from linepool.demo.scenario import DEFAULT_PROVIDERS, Asked, Scenario, ScenarioE
 from linepool.demo.telling import ClaimError, Teller, story_console
 from linepool.provider import commands as provider_commands
 from linepool.provisioning import commands as provisioning
+from linepool.provisioning.access import access, keys
 from linepool.usage.csvfile import UsageFileError, template
 
 app = typer.Typer(
@@ -37,11 +38,11 @@ app = typer.Typer(
 parked = typer.Typer(help="Messages that a service has put aside.", no_args_is_help=True)
 migrations = typer.Typer(help="What was done to the services' schemas.", no_args_is_help=True)
 provider = typer.Typer(help="Providers: for the operator, and for a provider itself.", no_args_is_help=True)
-app.add_typer(provisioning.access, name="access")
+app.add_typer(access, name="access")
 app.add_typer(provider, name="provider")
 app.add_typer(parked, name="parked")
 app.add_typer(migrations, name="migrations")
-app.command("keys")(provisioning.keys)
+app.command("keys")(keys)
 provider.command("add")(provisioning.add)
 provider.command("list")(provisioning.list_providers)
 provider.command("suspend")(provisioning.suspend)

@@ -15,6 +15,7 @@ from typing import Any
 
 import shared.messages
 from deploy.access.broker import AccessError
+from deploy.access.certificates import Pair, write_private
 from deploy.access.model import provider, provider_topics
 from linepool.provisioning.place import VerifyingKeys
 from shared.messages import registry
@@ -40,7 +41,8 @@ class Bundle:
     password: str | None = field(repr=False)
     ca: bytes | None
     """PEM; None: the broker's certificate is of an authority that every machine knows, or it has none."""
-    certificate: bool = False
+    pair: Pair | None = None
+    """Its certificate and key, with which it logs in instead of a password."""
 
     @property
     def username(self) -> str:
@@ -61,6 +63,9 @@ class Bundle:
             if message.stream == "replies.":
                 texts[f"examples/{type_}.json"] = (_MESSAGES / "examples" / f"{type_}.json").read_text()
         files = {name: text.encode() for name, text in texts.items()}
+        if self.pair:
+            files["certificate.pem"], files["key.pem"] = self.pair.certificate, self.pair.key
+            files["certificate-and-key.pem"] = self.pair.key + self.pair.certificate
         return files if self.ca is None else {**files, "ca.pem": self.ca}
 
     def _topics(self) -> dict[str, str]:
@@ -83,7 +88,7 @@ class Bundle:
 
     def _librdkafka(self) -> str:
         values = {"bootstrap.servers": self.bootstrap_servers}
-        if self.certificate:
+        if self.pair:
             values |= {
                 "security.protocol": "SSL",
                 "ssl.certificate.location": "certificate.pem",
@@ -100,13 +105,13 @@ class Bundle:
         return _properties(
             "For librdkafka and what is built on it, such as confluent-kafka and kcat. Paths begin at this folder.",
             values,
-            {} if self.certificate else {"sasl.password": self.password},
+            {} if self.pair else {"sasl.password": self.password},
         )
 
     def _java(self) -> str:
         values = {"bootstrap.servers": self.bootstrap_servers}
         secret: dict[str, str | None] = {}
-        if self.certificate:
+        if self.pair:
             values |= {
                 "security.protocol": "SSL",
                 "ssl.keystore.type": "PEM",
@@ -147,6 +152,7 @@ You are the provider `{provider_id}`. Keep this folder to yourself: whoever has 
 | `client.properties` | your login for librdkafka (confluent-kafka, kcat) and for `linepool provider` |
 | `java.properties` | the same for Kafka's Java client |
 | `ca.pem` | the authority of the Kafka's certificate, if it has one of its own |
+| `certificate.pem`, `key.pem` | your certificate and its key, if you log in by one (in one file for Java) |
 | `schemas/` | JSON Schemas of every message that you may see or send |
 | `examples/` | a filled-in example of each message that you may send |
 
@@ -184,13 +190,13 @@ def write_bundle(bundle: Bundle, place: Path) -> None:
                 entry = zipfile.ZipInfo(name)
                 entry.external_attr = 0o600 << 16
                 file.writestr(entry, content)
-        _write_private(place, packed.getvalue())
+        write_private(place, packed.getvalue())
         return
     for folder in (place, place / "schemas", place / "examples"):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o700)
     for name, content in bundle.files().items():
-        _write_private(place / name, content)
+        write_private(place / name, content)
 
 
 @dataclass(frozen=True)
@@ -241,12 +247,3 @@ def _properties(title: str, values: Mapping[str, str], secrets: Mapping[str, str
 
 def _json(content: object) -> str:
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _write_private(file: Path, content: bytes) -> None:
-    unfinished = file.with_name(file.name + ".unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        os.fchmod(descriptor, 0o600)
-        opened.write(content)
-    unfinished.rename(file)

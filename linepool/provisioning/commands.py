@@ -1,62 +1,24 @@
-"""`linepool access`, `linepool keys`, and what the operator does by `linepool provider`."""
+"""What the operator does by `linepool provider`."""
 
 import asyncio
 import json
-import os
-import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
-from confluent_kafka import KafkaException
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.access.apply import difference_of, settle
 from deploy.access.broker import AccessError, Broker
-from deploy.access.model import check_prefix
-from deploy.access.render import everything, render
-from linepool.demo.state import NothingRunsError
+from deploy.access.certificates import Authority
 from linepool.provisioning import providers as work
-from linepool.provisioning.bundle import new_password
-from linepool.provisioning.place import Asked, find_broker, find_keys, find_operator, who_operates
+from linepool.provisioning.options import CaFile, Given, Kafka, Prefix, Username, console, one_sentence, say
+from linepool.provisioning.place import find_broker, find_keys, find_operator, who_operates
 from linepool.provisioning.register import Register, open_register
 
 T = TypeVar("T")
-access = typer.Typer(help="Topics, users, rules and quotas at the broker.", no_args_is_help=True)
-console = Console(highlight=False, soft_wrap=True)
-
-Kafka = Annotated[
-    str | None,
-    typer.Option(
-        "--kafka",
-        envvar="LINEPOOL_KAFKA_BOOTSTRAP_SERVERS",
-        help="host:port (default: what `linepool up` runs). The password comes from LINEPOOL_KAFKA_PASSWORD.",
-    ),
-]
-Username = Annotated[
-    str | None,
-    typer.Option(envvar="LINEPOOL_KAFKA_USERNAME", help="One who may administer that Kafka."),
-]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(envvar="LINEPOOL_KAFKA_CA_FILE", help="The authority of its certificate, PEM."),
-]
-Prefix = Annotated[
-    str | None,
-    typer.Option(envvar="LINEPOOL_TOPIC_PREFIX", help="What stands before all our names; ends in a dot."),
-]
-Trusted = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trusted", help="Somebody else whose rules about our topics are in order, such as User:backup."
-    ),
-]
 Name = Annotated[str, typer.Argument(help="The provider's legal name, or its id.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the register.")]
 Output = Annotated[
@@ -84,102 +46,10 @@ Rotate = Annotated[bool, typer.Option("--rotate", help="Set a new password.")]
 Certificate = Annotated[
     bool, typer.Option("--certificate", help="It logs in by a certificate: there is no user with a password.")
 ]
-
-
-@access.command()
-def apply(
-    *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
-    passwords: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON: passwords by user. Those of users that are made and not in it are chosen and added to it."
-        ),
-    ] = None,
-    rotate: Annotated[
-        bool, typer.Option("--rotate", help="Set the passwords of the file for all its users.")
-    ] = False,
-) -> None:
-    """Bring the broker to what deploy/access/ says, and print what was changed."""
-    with one_sentence():
-        broker = _broker(kafka, username, ca_file, prefix)
-        difference = difference_of(broker)
-        known = _passwords(passwords)
-        new = {user: new_password() for user in difference.users_missing if user not in known}
-        if new and passwords is None:
-            raise AccessError(f"{len(new)} users are missing: --passwords names the file for their passwords")
-        if new and passwords is not None:
-            known |= new
-            _keep_passwords(passwords, known)
-        wanted = known.keys() if rotate else set(difference.users_missing)
-        settle(broker, difference, {user: known[user] for user in known if user in wanted})
-        _say(difference.repairs(), "Nothing had to be changed.")
-        for left in difference.left_alone():
-            console.print(f"left alone: {escape(left)}")
-
-
-@access.command()
-def diff(
-    *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
-    trusted: Trusted = None,
-) -> None:
-    """Print what differs between the broker and deploy/access/; the exit code is 1 if anything does."""
-    with one_sentence():
-        found = list(difference_of(_broker(kafka, username, ca_file, prefix), trusted or ()).sentences())
-        _say(found, "The broker is what it should be.")
-    raise typer.Exit(1 if found else 0)
-
-
-@access.command()
-def check(
-    *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
-    trusted: Trusted = None,
-) -> None:
-    """Say in one line whether the broker is what it should be; the exit code is 1 if it is not."""
-    with one_sentence():
-        found = list(difference_of(_broker(kafka, username, ca_file, prefix), trusted or ()).sentences())
-        more = f"; the first: {found[0]}" if found else ""
-        console.print(
-            f"access: {len(found)} differences{escape(more)}" if found else "access: as it should be"
-        )
-    raise typer.Exit(1 if found else 0)
-
-
-@access.command(name="render")
-def render_access(
-    *,
-    form: Annotated[
-        Literal["shell", "json"], typer.Option("--format", help="A script of Kafka's own commands, or data.")
-    ] = "shell",
-    prefix: Prefix = None,
-    provider_ids: Annotated[
-        list[str] | None, typer.Option("--provider", help="A provider's id; again for more.")
-    ] = None,
-) -> None:
-    """Print what there must be at the broker, for one who administers it. No Kafka is asked."""
-    with one_sentence():
-        try:
-            wanted = everything(check_prefix(prefix or ""), provider_ids or ())
-        except ValueError as error:
-            raise AccessError(str(error)) from None
-        sys.stdout.write(render(wanted, form))
-
-
-def keys() -> None:
-    """Print the keys with which providers check receipts and seal keys, as JSON."""
-    with one_sentence():
-        sys.stdout.write(json.dumps(find_keys(None).as_json(), indent=2) + "\n")
+AuthorityFile = Annotated[
+    Path | None, typer.Option("--authority", help="The certificate of the authority for providers, PEM.")
+]
+AuthorityKey = Annotated[Path | None, typer.Option("--authority-key", help="That authority's key, PEM.")]
 
 
 def add(
@@ -195,6 +65,8 @@ def add(
     password_file: PasswordFile = None,
     rotate: Rotate = False,
     certificate: Certificate = False,
+    authority: AuthorityFile = None,
+    authority_key: AuthorityKey = None,
     keys_file: KeysFile = None,
     provider_kafka: ProviderKafka = None,
     kafka: Kafka = None,
@@ -211,13 +83,13 @@ def add(
             name,
             categories=category or (),
             regions=region or (),
-            login=_login(password_file, rotate, certificate),
+            login=_login(password_file, rotate, certificate, authority, authority_key),
             addressed=work.Addressed(
                 provider_kafka or broker.bootstrap_servers, find_keys(keys_file, broker), output
             ),
         )
 
-    _tell(_at_register(_Given(kafka, username, ca_file, prefix), at), f"{name} is admitted")
+    _tell(_at_register(Given(kafka, username, ca_file, prefix), at), f"{name} is admitted")
 
 
 def list_providers(
@@ -229,7 +101,7 @@ def list_providers(
     prefix: Prefix = None,
 ) -> None:
     """List every provider: its id, how it stands at rfp and at the broker, and what does not fit."""
-    lines = _at_register(_Given(kafka, username, ca_file, prefix), work.list_providers)
+    lines = _at_register(Given(kafka, username, ca_file, prefix), work.list_providers)
     if as_json:
         sys.stdout.write(json.dumps([vars(line) for line in lines], indent=2) + "\n")
         return
@@ -253,7 +125,7 @@ def suspend(
 ) -> None:
     """Present nothing more to a provider, and cut it off at the broker, on open connections too."""
     done = _at_register(
-        _Given(kafka, username, ca_file, prefix),
+        Given(kafka, username, ca_file, prefix),
         lambda broker, register: work.suspend_provider(broker, register, name, reason),
     )
     _tell(done, f"{name} is suspended")
@@ -266,6 +138,8 @@ def reinstate(
     password_file: PasswordFile = None,
     rotate: Rotate = False,
     certificate: Certificate = False,
+    authority: AuthorityFile = None,
+    authority_key: AuthorityKey = None,
     keys_file: KeysFile = None,
     provider_kafka: ProviderKafka = None,
     kafka: Kafka = None,
@@ -279,10 +153,10 @@ def reinstate(
         addressed = work.Addressed(
             provider_kafka or broker.bootstrap_servers, find_keys(keys_file, broker), output
         )
-        login = _login(password_file, rotate, certificate)
+        login = _login(password_file, rotate, certificate, authority, authority_key)
         return await work.reinstate_provider(broker, register, name, login, addressed)
 
-    _tell(_at_register(_Given(kafka, username, ca_file, prefix), at), f"{name} is reinstated")
+    _tell(_at_register(Given(kafka, username, ca_file, prefix), at), f"{name} is reinstated")
 
 
 def remove(
@@ -303,7 +177,7 @@ def remove(
     if not yes and not keep_topics:
         typer.confirm(f"All messages of and to {name} at the broker will be deleted. Remove it?", abort=True)
     done = _at_register(
-        _Given(kafka, username, ca_file, prefix),
+        Given(kafka, username, ca_file, prefix),
         lambda broker, register: work.remove_provider(
             broker, register, name, reason, keep_topics=keep_topics
         ),
@@ -311,37 +185,7 @@ def remove(
     _tell(done, f"{name} is removed")
 
 
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """Say in one sentence what went wrong, and exit with 1."""
-    try:
-        yield
-    except KafkaException as error:
-        reason = error.args[0]
-        _fail(f"Kafka refuses: {reason.str() if hasattr(reason, 'str') else reason}")
-    except (AccessError, NothingRunsError, KafkaError, OSError, TimeoutError) as error:
-        _fail(str(error) or type(error).__name__)
-
-
-def _fail(text: str) -> None:
-    sys.stderr.write(f"linepool: {' '.join(text.split())}\n")
-    raise typer.Exit(1)
-
-
-class _Given:
-    """Where the Kafka is, as it was given on the command line."""
-
-    def __init__(
-        self, kafka: str | None, username: str | None, ca_file: Path | None, prefix: str | None
-    ) -> None:
-        self.asked = Asked(kafka, username, os.environ.get("LINEPOOL_KAFKA_PASSWORD"), ca_file, prefix)
-
-
-def _broker(kafka: str | None, username: str | None, ca_file: Path | None, prefix: str | None) -> Broker:
-    return find_broker(_Given(kafka, username, ca_file, prefix).asked)
-
-
-def _at_register(given: _Given, task: Callable[[Broker, Register], Awaitable[T]]) -> T:
+def _at_register(given: Given, task: Callable[[Broker, Register], Awaitable[T]]) -> T:
     async def at() -> T:
         broker = find_broker(given.asked)
         async with open_register(find_operator(broker), who_operates()) as register:
@@ -352,41 +196,24 @@ def _at_register(given: _Given, task: Callable[[Broker, Register], Awaitable[T]]
     raise AssertionError
 
 
-def _login(password_file: Path | None, rotate: bool, certificate: bool) -> work.Login:
-    password = password_file.read_text().strip() if password_file else None
-    return work.Login(password, rotate=rotate, certificate=certificate)
-
-
-def _passwords(file: Path | None) -> dict[str, str]:
-    if file is None or not file.exists():
-        return {}
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        raise AccessError(f"{file} holds passwords and others may read it: chmod 600")
+def _login(
+    password_file: Path | None, rotate: bool, certificate: bool, authority: Path | None, key: Path | None
+) -> work.Login:
+    if not certificate:
+        password = password_file.read_text().strip() if password_file else None
+        return work.Login(password, rotate=rotate)
+    if authority is None or key is None:
+        raise AccessError(
+            "--certificate needs --authority and --authority-key, who signs providers' certificates"
+        )
     try:
-        found = json.loads(file.read_text())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        raise AccessError(f"{file} is not a JSON object of passwords by user")
-    return found
-
-
-def _keep_passwords(file: Path, passwords: dict[str, str]) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        json.dump(passwords, opened, indent=2)
+        return work.Login(authority=Authority.read(authority, key))
+    except ValueError as error:
+        raise AccessError(f"{authority} and {key} are no authority: {error}") from None
 
 
 def _tell(done: work.Done, headline: str) -> None:
     console.print(f"{escape(headline)}: its id is {done.provider_id}.")
-    _say(done.changed, "Nothing had to be changed at the broker.")
+    say(done.changed, "Nothing had to be changed at the broker.")
     if done.bundle:
         console.print(f"Its bundle is {escape(str(done.bundle))}; it holds its login: send it on a safe way.")
-
-
-def _say(found: Iterable[str], otherwise: str) -> None:
-    lines = list(found)
-    for line in lines:
-        console.print(escape(line))
-    if not lines:
-        console.print(otherwise)

@@ -8,11 +8,12 @@ import asyncio
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.access.apply import admit_provider, cut_provider_off
 from deploy.access.broker import AccessError, Broker
+from deploy.access.certificates import Authority
 from deploy.access.difference import Difference, compare, wanted_of_provider
 from deploy.access.found import Found, Standing, look
 from deploy.access.model import check_provider_id
@@ -31,11 +32,14 @@ from linepool.provisioning.register import Register, Registered, find_provider
 
 @dataclass(frozen=True)
 class Login:
-    """How a provider logs in. `password` None: keep the one there is, or make one where there is none."""
+    """How a provider logs in. `password` None: keep the one there is, or make one where there is none.
 
-    password: str | None = None
+    `authority` signs a certificate instead, a new one each time; there is no user with a password then.
+    """
+
+    password: str | None = field(default=None, repr=False)
     rotate: bool = False
-    certificate: bool = False
+    authority: Authority | None = None
 
 
 @dataclass(frozen=True)
@@ -228,17 +232,19 @@ async def _let_in(
         bootstrap_servers=addressed.bootstrap_servers,
         prefix=broker.prefix,
         keys=addressed.keys,
-        password=None if login.certificate else changed or kept,
+        password=None if login.authority else changed or kept,
         ca=broker.ca_file.read_bytes() if broker.ca_file else None,
-        certificate=login.certificate,
+        pair=login.authority.issue_for_provider(pid, broker.prefix) if login.authority else None,
     )
     await asyncio.to_thread(write_bundle, bundle, place)
-    return await asyncio.to_thread(admit_provider, broker, pid, changed, certificate=login.certificate)
+    return await asyncio.to_thread(
+        admit_provider, broker, pid, changed, certificate=login.authority is not None
+    )
 
 
 def _password_to_set(login: Login, *, has_one: bool, kept: str | None) -> str | None:
     """Return the password to set; None: the one at the broker stays, or there is to be none."""
-    if login.certificate:
+    if login.authority:
         return None
     if login.password is not None:
         return check_password(login.password)

@@ -162,12 +162,11 @@ async def test_a_fetch_that_waits_when_its_provider_is_cut_off_brings_nothing_wr
     login = add_provider(broker, pid, "0123456789abcdef")
     topic = f"drift.invitations.{pid}"
     host, _, port = stack.bootstrap_servers.rpartition(":")
-    tls = create_ssl_context(cafile=str(stack.ca_file)) if stack.ca_file else None
     connection = await create_conn(
         host,
         int(port),
-        ssl_context=tls,
-        security_protocol="SASL_SSL" if tls else "SASL_PLAINTEXT",
+        ssl_context=create_ssl_context(cafile=str(stack.ca_file)),
+        security_protocol="SASL_SSL",
         sasl_mechanism="SCRAM-SHA-512",
         sasl_plain_username=login.username,
         sasl_plain_password=login.password,
@@ -191,12 +190,12 @@ def write_one(stack: Stack, topic: str) -> None:
     producer = Producer(
         {
             "bootstrap.servers": stack.bootstrap_servers,
-            "security.protocol": "SASL_SSL" if stack.ca_file else "SASL_PLAINTEXT",
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(stack.ca_file),
             "sasl.mechanism": "SCRAM-SHA-512",
             "sasl.username": stack.admin.username,
             "sasl.password": stack.admin.password,
         }
-        | ({"ssl.ca.location": str(stack.ca_file)} if stack.ca_file else {})
     )
     producer.produce(topic, b"x" * 400)
     assert producer.flush(SECONDS) == 0
