@@ -1,5 +1,6 @@
 """Brings a Kafka to what topics.yaml and principals.yaml say. Running it again changes nothing."""
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -19,7 +20,6 @@ from confluent_kafka.admin import (
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialAlteration,
-    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -33,7 +33,7 @@ from deploy.access.difference import (
     together,
     wanted_of_everyone,
 )
-from deploy.access.found import HeldRule, held, look
+from deploy.access.found import LOCKED_ITERATIONS, HeldRule, held, look
 from deploy.access.login import Login
 from deploy.access.model import Topic, kafka_users, provider, provider_topics
 from deploy.access.quotas import change_user_quotas
@@ -95,7 +95,7 @@ def admit_provider(
 
 
 def cut_provider_off(broker: Broker, pid: str, *, delete_topics: bool = False) -> Difference:
-    """Take a provider's rights and its user, and if asked for its topics, with all that they hold.
+    """Take a provider's rights and its password, and if asked for its topics, with all that they hold.
 
     When this returns, none of its requests is obeyed any more, on connections that are open neither; and a fetch that has
     been waiting since before brings nothing.
@@ -162,11 +162,11 @@ def _delete_rules(admin: AdminClient, surplus: Sequence[HeldRule]) -> None:
 
 def _change_users(admin: AdminClient, logins: Sequence[Login], surplus: Sequence[str]) -> None:
     changes: list[UserScramCredentialAlteration] = [
-        *(_credential(login) for login in logins),
-        *(UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512) for user in surplus),
+        *(_credential(login, _SCRAM_ITERATIONS) for login in logins),
+        *(_credential(Login(user, secrets.token_hex(32)), LOCKED_ITERATIONS) for user in surplus),
     ]
     if changes:
-        patiently(lambda: results(admin.alter_user_scram_credentials(changes), KafkaError.RESOURCE_NOT_FOUND))
+        patiently(lambda: results(admin.alter_user_scram_credentials(changes)))
 
 
 def _create_topics(admin: AdminClient, missing: Sequence[Topic]) -> None:
@@ -251,8 +251,8 @@ def _wait_for_rules(broker: Broker, difference: Difference) -> None:
         wait_until(visible, "the rules that were changed did not become visible")
 
 
-def _credential(login: Login) -> UserScramCredentialUpsertion:
-    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _SCRAM_ITERATIONS)
+def _credential(login: Login, iterations: int) -> UserScramCredentialUpsertion:
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations)
     return UserScramCredentialUpsertion(login.username, info, login.password.encode())
 
 

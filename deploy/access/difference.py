@@ -61,8 +61,8 @@ class Difference:
         """Return what applying changes, a sentence each."""
         found = [f"rule missing: {held(rule)}" for rule in self.rules_missing]
         found += [f"rule too many: {rule}" for rule in self.rules_surplus]
-        found += [f"user missing: {user}" for user in self.users_missing]
-        found += [f"user too many: {user}" for user in self.users_surplus]
+        found += [f"user missing, or without a password: {user}" for user in self.users_missing]
+        found += [f"user must have no password that anybody knows: {user}" for user in self.users_surplus]
         for user, values in self.quotas:
             found += [f"quota of {user}: {name} must be {_shown(value)}" for name, value in values]
         found += [f"topic missing: {topic.name}" for topic in self.topics_missing]

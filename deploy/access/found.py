@@ -24,6 +24,9 @@ from deploy.access.model import AclRule, kafka_users, provider, provider_acls, p
 from deploy.access.quotas import user_quotas
 
 Standing = Literal["admitted", "cut off", "absent"]
+LOCKED_ITERATIONS = 4099
+"""How a user is told that has a password which nobody knows. A user is never deleted: Kafka 4.4 forgets every password when it
+starts again and reads in its log that one was deleted (docs/decisions/0010)."""
 _SOME_ID = "aaaaaaaaaaaa"
 _ANY_ID = "([a-z0-9]{12})"
 
@@ -63,6 +66,7 @@ class Found:
     prefix: str
     topics: Mapping[str, FoundTopic]
     users: frozenset[str]
+    """Those with a password that somebody may know."""
     rules: frozenset[HeldRule]
     foreign_rules: frozenset[HeldRule]
     quotas: Mapping[str, Mapping[str, float]]
@@ -111,13 +115,20 @@ def look(broker: Broker) -> Found:
     return Found(
         prefix=prefix,
         topics={name: FoundTopic(count, settings[name]) for name, count in partitions.items()},
-        users=frozenset(name for name in everyone if is_our_user(name, prefix)),
+        users=frozenset(
+            name for name, user in everyone.items() if is_our_user(name, prefix) and not _is_locked(user)
+        ),
         rules=ours,
         foreign_rules=frozenset(
             rule for rule in held_rules if rule not in ours and _is_about_us(rule, prefix)
         ),
         quotas={user: quotas for user, quotas in user_quotas(broker).items() if is_our_user(user, prefix)},
     )
+
+
+def _is_locked(user: Any) -> bool:
+    # The published types call this otherwise.
+    return all(one.iterations == LOCKED_ITERATIONS for one in user.scram_credential_infos)
 
 
 def held(rule: AclRule) -> HeldRule:

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.conn import create_conn
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.fetch import FetchRequest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -32,6 +32,7 @@ from deploy.access.apply import (
 )
 from deploy.access.broker import Broker
 from deploy.access.found import look
+from deploy.access.login import admin_client
 from deploy.access.model import kafka_users
 from deploy.access.quotas import change_user_quotas, user_quotas
 from deploy.local.stack import Stack
@@ -199,3 +200,17 @@ def write_one(stack: Stack, topic: str) -> None:
     )
     producer.produce(topic, b"x" * 400)
     assert producer.flush(SECONDS) == 0
+
+
+async def test_a_broker_that_starts_again_after_a_cut_lets_everyone_else_in(
+    stack: Stack, broker: Broker
+) -> None:
+    pid = "driftrestart"
+    login = add_provider(broker, pid, "0123456789abcdef")
+    cut_provider_off(broker, pid, delete_topics=True)
+    await asyncio.to_thread(stack.kafka.restart)
+    await until(lambda: not difference_of(broker))
+    assert look(broker).standing(pid) == "absent"
+    gone = admin_client(stack.bootstrap_servers, login, stack.ca_file)
+    with pytest.raises(KafkaException):
+        gone.list_topics(timeout=5)
