@@ -7,6 +7,7 @@ import asyncpg
 from services.rfp import attachments, domain, issuing, registry, store, verifying
 from services.rfp.qualification import may_verify
 from shared.delivery import CurrentActor, Publish, Tx
+from shared.envelope import Actor
 from shared.messages.aggregation import BuyerJoined, GroupAggregated, GroupOpened, UsageLinesReported
 from shared.messages.bidding import QuestionReceived, TermsAccepted
 from shared.messages.rfp import (
@@ -31,6 +32,7 @@ from shared.messages.rfp import (
     RemoveProvider,
     RequestCancelled,
     RequestDrafted,
+    RfpCommand,
     SetProviderList,
     SuspendProvider,
 )
@@ -93,12 +95,9 @@ async def describe_need(
     command: DescribeNeed, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Keep what the request asks for."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     refusal = domain.may_describe(request, command)
     if refusal is not None:
         return refusal
@@ -112,12 +111,9 @@ async def set_provider_list(
     command: SetProviderList, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Keep who may see the request."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     refusal = domain.may_list(request, command, await registry.registered(tx, command.provider_ids))
     if refusal is not None:
         return refusal
@@ -133,12 +129,9 @@ async def attach_document(
     command: AttachDocument, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Keep a part of a document; the last one attaches it, if all together have its hash."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     attached = await attachments.attachments(tx, command.purchase_id)
     verdict = attachments.may_attach(request, command, attached)
     if verdict is not None:
@@ -161,12 +154,9 @@ async def issue_request(
     command: IssueRequest, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Freeze the request, its content and its list, and set its deadline."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     frozen = await issuing.freeze(tx, request, publish)
     if isinstance(frozen, Refusal | NotYet):
         return frozen
@@ -191,12 +181,9 @@ async def cancel_request(
     command: CancelRequest, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Call the purchase off."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     if request.state == "issued" and issuing.was_said(publish, DeadlinePassed, command.purchase_id):
         return NotYet("deadline_to_pass_again", "The deadline had passed before this order.")
     state = domain.may_cancel(request)
@@ -220,12 +207,9 @@ async def answer_question(
     command: AnswerQuestion, actor: CurrentActor, tx: Tx, publish: Publish
 ) -> Refusal | NotYet | None:
     """Answer a question, in the asker's words or the coordinator's; distribution tells all at the same time."""
-    request = await store.lock_request(tx, command.purchase_id)
-    if not await store.record_order(tx, publish.cause, command.subject):
-        return None
-    refusal = domain.may_coordinate(request, actor)
-    if refusal is not None or request is None:
-        return refusal
+    request = await _request_to_change(tx, publish, command, actor)
+    if not isinstance(request, domain.Request):
+        return request
     asked = await store.question(tx, command.purchase_id, command.question_id)
     question = domain.may_answer(request, asked, publish.now, answered_before=bool(publish.adopted_at))
     if isinstance(question, Refusal | NotYet):
@@ -359,3 +343,13 @@ async def remove_provider(command: RemoveProvider, tx: Tx, publish: Publish) -> 
     await registry.remove_provider(tx, command.provider_id)
     await publish(ProviderRemoved(provider_id=command.provider_id, reason=command.reason))
     return None
+
+
+async def _request_to_change(
+    tx: Tx, publish: Publisher, command: RfpCommand, actor: Actor
+) -> domain.Request | Refusal | NotYet | None:
+    """Lock the request that its coordinator's order is about; None where the order was obeyed before."""
+    request = await store.lock_request(tx, command.purchase_id)
+    if not await store.record_order(tx, publish.cause, command.subject):
+        return None
+    return domain.may_coordinate(request, actor) or request
