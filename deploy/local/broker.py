@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+from deploy.access.certificates import Authority
+from deploy.access.login import Login
 from deploy.local.process import free_ports
 from deploy.local.tls import BrokerTls
 
@@ -60,6 +62,43 @@ class BrokerSettings:
             "CLIENT": self.client_port,
             "PROVIDERS": self.providers_port,
         }
+
+
+class BrokerHandle:
+    """What a broker of ours hands out, wherever it runs."""
+
+    _settings: BrokerSettings
+    _tls: BrokerTls
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`127.0.0.1:port` of the client listener."""
+        return f"127.0.0.1:{self._settings.client_port}"
+
+    @property
+    def services_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the services' listener."""
+        return f"127.0.0.1:{self._settings.services_port}"
+
+    @property
+    def providers_bootstrap(self) -> str:
+        """`127.0.0.1:port` of the certificate listener."""
+        return f"127.0.0.1:{self._settings.providers_port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What clients trust, PEM."""
+        return self._tls.ca_file
+
+    @property
+    def providers_authority(self) -> Authority:
+        """Who signs the certificates that the certificate listener takes."""
+        return self._tls.providers
+
+    @property
+    def admin(self) -> Login:
+        """The super user."""
+        return Login("admin", self._settings.admin_password)
 
 
 def broker_properties(settings: BrokerSettings, data: Path, tls: BrokerTls, session: timedelta) -> str:

