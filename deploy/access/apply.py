@@ -132,7 +132,7 @@ def settle(broker: Broker, difference: Difference, passwords: Mapping[str, str])
     change_user_quotas(broker, {user: dict(values) for user, values in difference.quotas})
     _delete_rules(admin, difference.rules_surplus)
     if difference.rules_missing:
-        missing = [_binding(held(rule)) for rule in difference.rules_missing]
+        missing = [AclBinding(*_spelled(held(rule))) for rule in difference.rules_missing]
         patiently(lambda: results(admin.create_acls(missing)))
     _change_users(admin, logins, difference.users_surplus)
     _create_topics(admin, difference.topics_missing)
@@ -145,18 +145,7 @@ def settle(broker: Broker, difference: Difference, passwords: Mapping[str, str])
 def _delete_rules(admin: AdminClient, surplus: Sequence[HeldRule]) -> None:
     if not surplus:
         return
-    exactly = [
-        AclBindingFilter(
-            ResourceType[rule.resource],
-            rule.name,
-            ResourcePatternType[rule.pattern],
-            rule.principal,
-            rule.host,
-            AclOperation[rule.operation],
-            AclPermissionType[rule.permission],
-        )
-        for rule in surplus
-    ]
+    exactly = [AclBindingFilter(*_spelled(rule)) for rule in surplus]
     patiently(lambda: results(admin.delete_acls(exactly)))
 
 
@@ -256,8 +245,11 @@ def _credential(login: Login, iterations: int) -> UserScramCredentialUpsertion:
     return UserScramCredentialUpsertion(login.username, info, login.password.encode())
 
 
-def _binding(rule: HeldRule) -> AclBinding:
-    return AclBinding(
+def _spelled(
+    rule: HeldRule,
+) -> tuple[ResourceType, str, ResourcePatternType, str, str, AclOperation, AclPermissionType]:
+    """Return what a rule is at confluent-kafka, whether it is made or looked for."""
+    return (
         ResourceType[rule.resource],
         rule.name,
         ResourcePatternType[rule.pattern],
