@@ -229,9 +229,6 @@ async def _save(
     if declines:
         await store.add_declines(tx, declines)
     await _save_the_rest(tx, judgements)
-    for one in judgements:
-        if one.adds == "terms" and isinstance(one.arrival.word, TermsProposed):
-            await store.add_terms(tx, one.arrival.id, one.arrival.word)
     return answers
 
 
@@ -253,6 +250,8 @@ async def _save_the_rest(tx: asyncpg.Connection, judgements: Sequence[Judgement]
                 await store.add_acknowledgement(tx, one.arrival, word)
             case QuestionAsked() as word if one.adds == "question":
                 await store.add_question(tx, one.arrival.id, word.purchase_id, one.arrival.provider_id)
+            case TermsProposed() as word if one.adds == "terms":
+                await store.add_terms(tx, one.arrival.id, word)
 
 
 async def _pass_on(publish: Publisher, judgements: Sequence[Judgement], rules: Rules) -> None:
