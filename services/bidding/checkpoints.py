@@ -1,4 +1,4 @@
-"""Checkpoints over all receipts: published on a schedule and once a box is closed, proved once it was opened.
+"""Checkpoints over all receipts: published on a schedule and once a box is opened, proved then.
 
 What is published is the same for every listed provider, at the same moment, whether or not it ever said anything.
 """
@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from linepool.receipts.chain import Head
 from linepool.receipts.checkpoint import LEAVES, checkpoint_statement, grow
 from services.bidding.concerns import Concerns
-from services.bidding.domain.chain import is_closed
 from services.bidding.jobs import LEAST_PAUSE_S
 from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import settings_of
@@ -56,7 +55,7 @@ async def publish_checkpoints(runtime: Runtime, concerns: Concerns | None = None
     published = 0
     for purchase_id, schedule in schedules.items():
         try:
-            if schedule.is_due(now, every) or is_closed(await box_store.look_at(runtime.pool, purchase_id)):
+            if schedule.is_over or schedule.is_due(now, every):
                 published += await _publish(runtime, purchase_id, every)
         except TRANSIENT:
             raise
@@ -75,10 +74,9 @@ async def _publish(runtime: Runtime, purchase_id: UUID, every: timedelta) -> int
         schedule = (await store.schedules(tx, purchase_id)).get(purchase_id)
         if schedule is None or box.request is None:
             return 0
-        closed = is_closed(box)
-        if closed:
+        if schedule.is_over:
             await store.end(tx, purchase_id)
-        if not (schedule.lacks_the_last(box) if closed else schedule.is_due(publish.now, every)):
+        if not (schedule.lacks_the_last(box) if schedule.is_over else schedule.is_due(publish.now, every)):
             return 0
         # Nobody is answered from here to the commit: all that stands before the checkpoint on a topic is under it.
         heads = await chain_store.lock_chains(tx, box.request.provider_ids)

@@ -51,6 +51,8 @@ class Schedule:
     begun_at: datetime
     last_number: int = 0
     last_at: datetime | None = None
+    is_over: bool = False
+    """Whether the box was opened, or the purchase called off: then the last one is due."""
 
     def is_due(self, now: datetime, every: timedelta) -> bool:
         """Whether one is due: they are at equal distances from the beginning, and those missed meanwhile are one."""
@@ -62,11 +64,5 @@ class Schedule:
         )
 
     def lacks_the_last(self, box: Box) -> bool:
-        """Whether none was made since the box was closed."""
+        """Whether none was made since the box was opened."""
         return box.opened_at is None or self.last_at is None or self.last_at < box.opened_at
-
-
-def is_closed(box: Box) -> bool:
-    """Whether the box is opened or called off."""
-    # A sealed box that waits for its opener is closed anew after a restore, and would get its last checkpoint twice.
-    return box.stage not in {"awaited", "open", "closing", "closed"}

@@ -42,7 +42,10 @@ async def schedules(
     """Return the schedules that have not ended: all of them, or this purchase's."""
     rows = await connection.fetch(
         """
-        SELECT purchase_id, checkpoints_from, coalesce(last.number, 0) AS number, last.made_at
+        SELECT purchase_id, checkpoints_from, coalesce(last.number, 0) AS number, last.made_at,
+            -- Not once it is closed: a sealed box that waits for its opener is closed anew after a restore, and would get
+            -- its last checkpoint twice.
+            stage IN ('opened', 'compared', 'cancelled') AS is_over
         FROM boxes LEFT JOIN LATERAL (
             SELECT number, made_at FROM published_checkpoints AS published
             WHERE published.purchase_id = boxes.purchase_id ORDER BY number DESC LIMIT 1
@@ -54,7 +57,10 @@ async def schedules(
         purchase_id,
     )
     return {
-        row["purchase_id"]: Schedule(row["checkpoints_from"], row["number"], row["made_at"]) for row in rows
+        row["purchase_id"]: Schedule(
+            row["checkpoints_from"], row["number"], row["made_at"], is_over=row["is_over"]
+        )
+        for row in rows
     }
 
 
