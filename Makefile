@@ -27,19 +27,44 @@ down: $(READY) ## stop what `make up` started
 	$(BIN)/linepool down
 
 unit: $(READY) ## the decisions alone, in seconds
-	$(BIN)/pytest tests/unit tests/contract
+	$(BIN)/pytest -n 2 tests/unit tests/contract
 
-test: $(READY) ## all tests but the full sweep, soak and containers
-	$(BIN)/pytest -m "not sweep and not soak and not containers"
+test: in-process integration ## all tests but the full sweep, soak and containers
+
+in-process: $(READY)
+	$(BIN)/pytest -n 2 tests/unit tests/contract tests/service tests/flow
+
+integration: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not sweep and not soak and not chart" tests/integration
 
 sweep: $(READY) ## kill every service at every crash point
-	$(BIN)/pytest -m sweep
+	$(BIN)/pytest -n 2 -m sweep tests/integration
 
 guards: $(READY) ## break each guard of delivery and the gate on purpose, and see its test fail
 	$(BIN)/python -m tests.guards
 
+alerts: $(READY) ## let Prometheus's own checker fire each alert; builds it with Go where it is not installed
+	$(BIN)/pytest -n 2 tests/deploy/test_alert_rules.py
+
 soak: $(READY) ## what takes longer than a build may
 	$(BIN)/pytest -m soak --timeout 7200
+
+build/bin/helm: deploy/helm/go.mod deploy/helm/go.sum
+	@command -v go >/dev/null || { echo "helm is built with Go 1.26 or newer; or set LINEPOOL_HELM to a helm" >&2; exit 1; }
+	mkdir -p build/bin
+	cd deploy/helm && go build -trimpath -ldflags "-s -w" -o ../../build/bin/helm helm.sh/helm/v4/cmd/helm
+
+chart-test: $(READY) build/bin/helm ## render the chart for many values; validate all, check policies and access; live with it at a real Kafka
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/helm/requirements.txt
+	build/bin/helm lint --strict --quiet deploy/chart --values deploy/chart/example-values.yaml
+	$(BIN)/pytest -n 2 tests/deploy/test_chart_*.py tests/deploy/test_jobs.py
+	$(BIN)/pytest -n 2 --dist loadfile -m chart tests/integration
+
+cluster-test: $(READY) $(if $(LINEPOOL_HELM),,build/bin/helm) ## install the chart on the cluster of KUBECONFIG: a purchase, an upgrade, a drain, a dead node
+	$(BIN)/pytest -x -rP tests/cluster
+
+image: $(READY) ## build the image linepool:VERSION; PYTHON_IMAGE names its base, DOCKER the program
+	deploy/image/build
 
 lint: $(READY) ## format, rules, types, architecture, freshness of what is generated
 	$(BIN)/ruff format --check .
@@ -67,4 +92,4 @@ lock: ## resolve requirements.in anew into requirements.txt
 clean: ## remove the virtual environment and everything that was built or run
 	rm -rf $(VENV) build demo-output .linepool
 
-.PHONY: help setup demo up down unit test sweep guards soak lint format generate bench lock clean
+.PHONY: help setup demo up down unit test in-process integration sweep guards alerts soak chart-test cluster-test image lint format generate bench lock clean

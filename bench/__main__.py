@@ -4,16 +4,18 @@ Three rounds each; every round measures ours and the bare one in turn, so that b
 """
 
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
-from bench import drain, fairness, intake, latency
+from bench import capacity, drain, fairness, intake, latency, opening, takeover
 from deploy.local.stack import Stack, start_stack
 
 ROUNDS = 3
@@ -27,6 +29,8 @@ def ratio(ours: list[float], bare: list[float]) -> str:
 
 def main() -> None:
     """Measure what the arguments name (see `PARTS`), or all."""
+    # What is called here in this process would fill the table's terminal with its log.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     wanted = set(sys.argv[1:]) or set(PARTS)
     console = Console(width=130)
     table = Table(
@@ -57,6 +61,41 @@ def _intake(table: Table, stack: Stack) -> None:
     )
 
 
+def _seals(table: Table, stack: Stack) -> None:
+    pairs = [
+        (
+            intake.service_round(stack, f"h{number}", intake.REPLIES, batch=500, seal="hpke"),
+            intake.service_round(stack, f"n{number}", intake.REPLIES, batch=500),
+        )
+        for number in range(ROUNDS)
+    ]
+    sealed, plain = [one for one, _ in pairs], [other for _, other in pairs]
+    table.add_row(
+        f"intake of {intake.REPLIES:,} sealed replies, against the same unsealed, messages/s",
+        f"{median(sealed):,.0f}",
+        f"{median(plain):,.0f}",
+        ratio(sealed, plain),
+    )
+
+
+def _opening(table: Table, stack: Stack) -> None:
+    found = opening.measure(stack)
+    first = found[0]
+    for one in found:
+        table.add_row(
+            f"the opener opens {one.replies:,} sealed replies, s; ms each",
+            f"{one.opened_s:.2f}; {1000 * one.opened_s / one.replies:.2f}",
+            "",
+            f"{one.opened_s / first.opened_s:.1f} times the first, for {one.replies / first.replies:.0f} times the replies",
+        )
+        table.add_row(
+            "bidding judges them, s; ms each",
+            f"{one.judged_s:.2f}; {1000 * one.judged_s / one.replies:.2f}",
+            "",
+            f"{one.judged_s / first.judged_s:.1f} times the first",
+        )
+
+
 def _drain(table: Table, stack: Stack) -> None:
     pairs = [asyncio.run(drain.measure(stack, number)) for number in range(ROUNDS)]
     ours, bare = [one for one, _ in pairs], [other for _, other in pairs]
@@ -80,30 +119,62 @@ def _latency(table: Table, stack: Stack) -> None:
 
 def _fairness(table: Table, stack: Stack) -> None:
     found = fairness.measure(stack)
-    alone = found.alone
-    for what, ours in (
-        (
-            f"others' receipts behind a backlog of {fairness.POISON:,} of one, ms (median, p99)",
-            found.behind_backlog,
-        ),
-        (
-            f"others' receipts beside a flood of {fairness.POISON:,} of one, ms (median, p99)",
-            found.beside_flood,
-        ),
+    for what, one in (
+        ("beside a flood of one within its quotas", found.flood_within_quotas),
+        (f"behind a backlog of {fairness.POISON:,} of one", found.backlog),
+        ("beside a flood of one without quotas", found.flood),
     ):
+        ours, bare = one.disturbed, one.quiet
         table.add_row(
-            what,
+            f"others' receipts {what}, ms (median, p99)",
             f"{ours[0]:.0f}, {ours[1]:.0f}",
-            f"{alone[0]:.0f}, {alone[1]:.0f}",
-            f"{ours[0] / alone[0]:.1f}, {ours[1] / alone[1]:.1f} (bare: nobody floods)",
+            f"{bare[0]:.0f}, {bare[1]:.0f}",
+            f"{ours[0] / bare[0]:.1f}, {ours[1] / bare[1]:.1f} (bare: the quiet time just before)",
         )
+
+
+def _takeover(table: Table, stack: Stack) -> None:
+    for way in takeover.WAYS:
+        took = takeover.measure(stack, way, ROUNDS)
+        table.add_row(
+            f"kill -9 to the next messages, {way.name}, s",
+            f"{median(took):.1f}",
+            "",
+            f"{min(took):.1f} to {max(took):.1f}",
+        )
+
+
+def _capacity(table: Table, stack: Stack) -> None:
+    found = capacity.measure(stack)
+    for what, one in (
+        ("a purchase", found.purchase),
+        ("each further line of usage", found.line),
+        ("each further provider on the list", found.listed),
+        ("each further reply", found.reply),
+        ("a provider, once it is added", found.provider),
+        ("an empty installation, and a second of idling", found.idle),
+    ):
+        cpu = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in one.cpu.items())
+        table.add_row(
+            f"{what}: kB in Postgres, in Kafka; ms of CPU",
+            f"{one.postgres / 1000:,.2f}, {one.kafka / 1000:,.2f}; {one.seconds * 1000:,.1f}",
+            "",
+            cpu,
+        )
+    table.add_row(
+        "topics, partitions", f"{found.topics}, {found.partitions}", "", "and 3 of each per provider"
+    )
 
 
 PARTS: dict[str, Callable[[Table, Stack], None]] = {
     "intake": _intake,
+    "seals": _seals,
+    "opening": _opening,
     "drain": _drain,
     "latency": _latency,
     "fairness": _fairness,
+    "takeover": _takeover,
+    "capacity": _capacity,
 }
 
 

@@ -72,7 +72,7 @@ async def _relay(
         [(uuid4(), topics[index % TOPICS], b"k", headers, BODY) for index in range(MESSAGES)],
     )
     await pool.execute("ANALYZE outbox")
-    runtime = Runtime("distribution", settings, pool, Metrics.create())
+    runtime = Runtime("distribution", settings, pool, Metrics.create("distribution"))
     relay = Relay(runtime, partial(sender, settings))
     async with pool.acquire() as opened, sender(settings) as kafka:
         await kafka.unknown(set(topics))

@@ -1,73 +1,118 @@
 """How much longer others wait for their receipts while one provider has a backlog of 100,000 poison messages, or floods.
 
-In one run, against one service: others reply at a steady pace, first alone, then behind the backlog, then beside the flood.
+In one run, against one service: others reply at a steady pace; each disturbed time is compared with the quiet one just before.
 A receipt's latency is the time between two append times of the broker: the reply's and the receipt's.
 """
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from statistics import median, quantiles
 from time import monotonic
+from typing import Any
 from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench import intake
-from bench.measuring import connection, producer
+from bench.measuring import append_times, connection, producer
+from deploy.access.login import Login
 from deploy.local.services import Services
 from deploy.local.stack import Stack
 from shared.messages.providers import ReplySubmitted
 
 OTHERS = 10
 POISON = 100_000
-SECONDS = 20
+SECONDS = 15
 PAUSE_S = 0.05
 """Between two replies of others."""
+UNSEALED = {"LINEPOOL_SEAL": "none"}
+"""Sealing would be this program's work, and is no part of what is measured."""
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Of others' receipts, in milliseconds: (median, 99th percentile)."""
+
+    quiet: tuple[float, float]
+    disturbed: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """Latencies of others' receipts in milliseconds: (median, 99th percentile)."""
+    """What one provider's poison does to others."""
 
-    alone: tuple[float, float]
-    behind_backlog: tuple[float, float]
-    beside_flood: tuple[float, float]
+    flood_within_quotas: Latencies
+    """It sends as fast as the quotas let it that every provider has."""
+    backlog: Latencies
+    """All of it waits when the service starts."""
+    flood: Latencies
+    """It has no quotas, and sends as fast as it can."""
 
 
 def measure(stack: Stack) -> Fairness:
-    """Run the three phases on a bidding service of its own."""
-    flood = "f00000000000"
+    """Run the three disturbances on a bidding service of its own."""
+    bounded, backlog, unbounded = "q00000000000", "b00000000000", "f00000000000"
     others = [f"o{number:011d}" for number in range(OTHERS)]
-    stack.add_providers([flood, *others])
+    (with_quotas,) = stack.add_providers([bounded])
+    stack.add_providers([backlog, unbounded, *others], quotas=False)
     purchase = uuid4()
-    asyncio.run(intake.tell_bidding(stack, purchase, [flood, *others]))
-    with Services(stack, ["bidding"]) as services:
+    asyncio.run(intake.tell_bidding(stack, purchase, [bounded, backlog, unbounded, *others]))
+
+    def ask_others(first_revision: int) -> list[float]:
+        return asyncio.run(_replies(stack, others, purchase, first_revision))
+
+    def ask_others_beside(flood: Callable[[], Coroutine[Any, Any, None]], first_revision: int) -> list[float]:
+        return asyncio.run(_beside(flood, _replies(stack, others, purchase, first_revision)))
+
+    with Services(stack, ["bidding"], environment=UNSEALED) as services:
         asyncio.run(intake.box_is_ready(stack, purchase))
-        alone = asyncio.run(_replies(stack, others, purchase, 1))
+        ask_others(1)  # what runs for the first time is slower
+        within_quotas = _latencies(
+            ask_others(10_000),
+            ask_others_beside(lambda: _poison(stack, bounded, with_quotas), 20_000),
+        )
+        asyncio.run(_all_is_answered(stack, bounded))
+        quiet = ask_others(30_000)
         services.stop_one("bidding")
-        asyncio.run(_poison(stack, flood, POISON))
-        services.start("bidding", wait=False)
-        behind = asyncio.run(_replies(stack, others, purchase, 10_000))
-        beside = asyncio.run(_beside(stack, flood, others, purchase))
-    return Fairness(_figures(alone), _figures(behind), _figures(beside))
+        asyncio.run(_poison(stack, backlog, None))
+        services.start("bidding", UNSEALED)
+        behind = _latencies(quiet, ask_others(40_000))
+        asyncio.run(_all_is_answered(stack, backlog))
+        beside = _latencies(
+            ask_others(50_000),
+            ask_others_beside(lambda: _poison(stack, unbounded, None), 60_000),
+        )
+    return Fairness(within_quotas, behind, beside)
+
+
+def _latencies(quiet: list[float], disturbed: list[float]) -> Latencies:
+    return Latencies(_figures(quiet), _figures(disturbed))
 
 
 def _figures(latencies: list[float]) -> tuple[float, float]:
     return median(latencies), quantiles(latencies, n=100, method="inclusive")[98]
 
 
-async def _beside(stack: Stack, flood: str, others: list[str], purchase: UUID) -> list[float]:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_poison(stack, flood, POISON))
-        return await _replies(stack, others, purchase, 20_000)
+async def _beside(
+    flood: Callable[[], Coroutine[Any, Any, None]], replies: Coroutine[Any, Any, list[float]]
+) -> list[float]:
+    flooding = asyncio.create_task(flood())
+    try:
+        return await replies
+    finally:
+        if flooding.done():
+            flooding.result()  # a flood that failed disturbed nobody
+        flooding.cancel()
+        await asyncio.wait([flooding])
 
 
-async def _poison(stack: Stack, provider: str, count: int) -> None:
+async def _poison(stack: Stack, provider: str, login: Login | None) -> None:
+    """Send it all, as this user or as one without quotas."""
     topic = f"{stack.prefix}replies.{provider}"
-    async with producer(stack, linger_ms=2, max_batch_size=131_072) as kafka:
-        for first in range(0, count, 1000):
+    async with producer(stack, login=login, linger_ms=2, max_batch_size=131_072) as kafka:
+        for first in range(0, POISON, 1000):
             sent = [
                 await kafka.send(
                     topic,
@@ -77,6 +122,14 @@ async def _poison(stack: Stack, provider: str, count: int) -> None:
                 for number in range(first, first + 1000)
             ]
             await asyncio.gather(*sent)
+
+
+async def _all_is_answered(stack: Stack, provider: str) -> None:
+    said = TopicPartition(f"{stack.prefix}replies.{provider}", 0)
+    consumer = AIOKafkaConsumer(**connection(stack).arguments(), enable_auto_commit=False)
+    async with consumer:
+        ends = await consumer.end_offsets([said])
+    await append_times(stack, [f"{stack.prefix}notices.{provider}"], ends[said], within=300)
 
 
 async def _replies(stack: Stack, others: list[str], purchase: UUID, first_revision: int) -> list[float]:

@@ -10,21 +10,25 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 from uuid import UUID, uuid4
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.measuring import append_times, connection, producer, rate
 from deploy.local.services import Services
 from deploy.local.stack import Stack
 from shared.envelope import Envelope
 from shared.messages import registry
-from shared.messages.rfp import RequestIssued
+from shared.messages.providers import ReplySubmitted
+from shared.messages.rfp import DeadlinePassed, RequestIssued, RfpEvent
+from shared.sealing import offer_info, seal_for
 
 REPLIES = 20_000
 SINGLE = 2_000
 PROVIDERS = 20
+Seal = Literal["none", "hpke"]
 EXAMPLES = Path(__file__).parents[1] / "shared" / "messages" / "examples"
 
 
@@ -40,19 +44,21 @@ class Figures:
 def measure(stack: Stack, number: int) -> Figures:
     """Run one round: the bare pipeline, our batches, and the same service with one transaction per message."""
     bare = asyncio.run(_bare_round(stack, f"b{number}"))
-    batched = _service_round(stack, f"o{number}", REPLIES, batch=500)
-    single = _service_round(stack, f"s{number}", SINGLE, batch=1)
+    batched = service_round(stack, f"o{number}", REPLIES, batch=500)
+    single = service_round(stack, f"s{number}", SINGLE, batch=1)
     return Figures(batched, bare, single)
 
 
-def _service_round(stack: Stack, name: str, count: int, *, batch: int) -> float:
+def service_round(stack: Stack, name: str, count: int, *, batch: int, seal: Seal = "none") -> float:
+    """Return how many replies a second the bidding service takes; they wait for it when it starts."""
     providers, purchase = _prepare(stack, name)
     asyncio.run(tell_bidding(stack, purchase, providers))
-    environment = {"LINEPOOL_BATCH_RECORDS": str(batch), "LINEPOOL_SEAL": "none"}
-    with Services(stack, ["bidding"], environment=environment):
+    environment = {"LINEPOOL_BATCH_RECORDS": str(batch), "LINEPOOL_SEAL": seal}
+    with Services(stack, ["bidding", "opener"], environment=environment):
         # The box is ready when bidding says so; only then does the flood begin to be measured.
         asyncio.run(box_is_ready(stack, purchase))
-    asyncio.run(_fill(stack, providers, purchase, count))
+    key = asyncio.run(key_of(stack, purchase)) if seal == "hpke" else None
+    asyncio.run(fill(stack, providers, purchase, count, key=key))
     topics = [f"{stack.prefix}notices.{provider}" for provider in providers]
     with Services(stack, ["bidding"], environment=environment):
         return rate(asyncio.run(append_times(stack, topics, count, within=300)))
@@ -60,7 +66,7 @@ def _service_round(stack: Stack, name: str, count: int, *, batch: int) -> float:
 
 async def _bare_round(stack: Stack, name: str) -> float:
     providers, purchase = await asyncio.to_thread(_prepare, stack, name)
-    await _fill(stack, providers, purchase, REPLIES)
+    await fill(stack, providers, purchase, REPLIES)
     connected = await asyncpg.connect(stack.admin_dsn)
     table = f"bare_{name}"
     await connected.execute(f"CREATE TABLE {table} (id uuid PRIMARY KEY, body bytea NOT NULL)")
@@ -113,15 +119,25 @@ def _prepare(stack: Stack, name: str) -> tuple[list[str], UUID]:
     return providers, uuid4()
 
 
-async def tell_bidding(stack: Stack, purchase: UUID, providers: list[str]) -> None:
-    """Issue a request that lists these providers, as rfp would."""
+async def tell_bidding(
+    stack: Stack, purchase: UUID, providers: list[str], deadline: datetime | None = None
+) -> None:
+    """Issue a request that lists these providers, as rfp would; by default there is a day to reply."""
     body = json.loads((EXAMPLES / f"{RequestIssued.type()}.json").read_text())
     body |= {
         "purchase_id": str(purchase),
         "provider_ids": providers,
-        "deadline": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
+        "deadline": (deadline or datetime.now(UTC) + timedelta(days=1)).isoformat(),
     }
-    event = RequestIssued.model_validate_json(json.dumps(body))
+    await _say(stack, RequestIssued.model_validate_json(json.dumps(body)), 1)
+
+
+async def tell_deadline_passed(stack: Stack, purchase: UUID, deadline: datetime) -> None:
+    """Say that the first version of a request was its last, as rfp would once the deadline is over."""
+    await _say(stack, DeadlinePassed(purchase_id=purchase, request_version=1, deadline=deadline), 2)
+
+
+async def _say(stack: Stack, event: RfpEvent, sequence: int) -> None:
     id_ = uuid4()
     envelope = Envelope(
         id=id_,
@@ -129,7 +145,7 @@ async def tell_bidding(stack: Stack, purchase: UUID, providers: list[str]) -> No
         source="/linepool/rfp",
         subject=event.subject,
         time=datetime.now(UTC),
-        sequence=1,
+        sequence=sequence,
         correlation_id=id_,
         causation_id=id_,
     )
@@ -148,26 +164,58 @@ async def box_is_ready(stack: Stack, purchase: UUID) -> None:
     try:
         async with asyncio.timeout(60):
             while not await connected.fetchval(  # noqa: ASYNC110 # another process writes it
-                "SELECT true FROM bidding.log WHERE subject = $1", str(purchase)
+                "SELECT true FROM bidding.boxes WHERE purchase_id = $1 AND ready_version = 1", purchase
             ):
                 await asyncio.sleep(0.05)
     finally:
         await connected.close()
 
 
-async def _fill(stack: Stack, providers: list[str], purchase: UUID, count: int) -> None:
-    type_ = "linepool.reply-submitted.v1"
-    body = json.loads((EXAMPLES / f"{type_}.json").read_text()) | {"purchase_id": str(purchase)}
+async def key_of(stack: Stack, purchase: UUID) -> str:
+    """Return the public key that the opener has made for the box of a request's first version."""
+    connected = await asyncpg.connect(stack.dsn("bidding"))
+    try:
+        return str(
+            await connected.fetchval("SELECT public_key FROM opener.keys WHERE purchase_id = $1", purchase)
+        )
+    finally:
+        await connected.close()
+
+
+async def fill(
+    stack: Stack, providers: list[str], purchase: UUID, count: int, *, key: str | None = None
+) -> None:
+    """Send so many replies, of each provider in turn; sealed for the key, where there is one."""
     async with producer(stack, linger_ms=2, max_batch_size=131_072) as kafka:
-        pending = []
-        for index in range(count):
-            body["revision"] = index // len(providers) + 1
-            value = registry[type_].model_validate_json(json.dumps(body)).to_bytes()
-            headers = [
-                ("ce_id", str(uuid4()).encode()),
-                ("ce_type", type_.encode()),
-                ("ce_specversion", b"1.0"),
-            ]
-            topic = f"{stack.prefix}replies.{providers[index % len(providers)]}"
-            pending.append(await kafka.send(topic, value=value, key=b"k", headers=headers))
-        await asyncio.gather(*pending)
+        await send_replies(kafka, stack, providers, purchase, count, key=key)
+
+
+async def send_replies(
+    kafka: AIOKafkaProducer,
+    stack: Stack,
+    providers: list[str],
+    purchase: UUID,
+    count: int,
+    *,
+    key: str | None = None,
+) -> None:
+    """Do the same with a producer that is there."""
+    type_ = ReplySubmitted.type()
+    body = json.loads((EXAMPLES / f"{type_}.json").read_text()) | {"purchase_id": str(purchase)}
+    offer = json.dumps(body["offer"]).encode()
+    pending = []
+    for index in range(count):
+        body["revision"] = index // len(providers) + 1
+        provider = providers[index % len(providers)]
+        if key is not None:
+            info = offer_info(purchase, 1, provider, body["revision"])
+            body |= {"seal": "hpke", "offer": None, "sealed_offer": seal_for(key, offer, info)}
+        value = registry[type_].model_validate_json(json.dumps(body)).to_bytes()
+        headers = [
+            ("ce_id", str(uuid4()).encode()),
+            ("ce_type", type_.encode()),
+            ("ce_specversion", b"1.0"),
+        ]
+        topic = f"{stack.prefix}replies.{provider}"
+        pending.append(await kafka.send(topic, value=value, key=b"k", headers=headers))
+    await asyncio.gather(*pending)

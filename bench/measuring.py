@@ -17,9 +17,11 @@ def connection(stack: Stack, login: Login | None = None) -> Connection:
     return Connection(stack.bootstrap_servers, who.username, who.password, stack.ca_file, stack.prefix)
 
 
-def producer(stack: Stack, **settings: Any) -> AIOKafkaProducer:
-    """Return an idempotent producer with acks=all."""
-    return AIOKafkaProducer(**connection(stack).arguments(), acks="all", enable_idempotence=True, **settings)
+def producer(stack: Stack, *, login: Login | None = None, **settings: Any) -> AIOKafkaProducer:
+    """Return an idempotent producer with acks=all; it logs in as the stack's super user unless told otherwise."""
+    return AIOKafkaProducer(
+        **connection(stack, login).arguments(), acks="all", enable_idempotence=True, **settings
+    )
 
 
 async def append_times(

@@ -1,7 +1,9 @@
 """Writes docs/providers/asyncapi.json, AsyncAPI 3.0: what a provider reads and writes, from contract and access rules."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deploy.access import model
@@ -109,22 +111,33 @@ def _message(message: type[Message]) -> dict[str, Any]:
 
 def _schema(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
     """Move what a schema defines for itself to the common place, and point there."""
+    # A part that is read and sent is open to new fields in the one, and strict in the other: two shapes, two names.
+    names = {
+        name: name if schemas.get(name, shape) == shape else f"Sent{name}"
+        for name, inner in schema.get("$defs", {}).items()
+        for shape in [_pointed(inner)]
+    }
     for name, inner in schema.pop("$defs", {}).items():
-        schemas.setdefault(name, _pointed(inner))
-    return _pointed(schema)
+        schemas[names[name]] = _pointed(inner, names)
+    return _pointed(schema, names)
 
 
-def _pointed(value: Any) -> Any:
+def _pointed(value: Any, names: Mapping[str, str] = MappingProxyType({})) -> Any:
     if isinstance(value, dict):
         return {
-            name: inner.replace("#/$defs/", "#/components/schemas/")
+            name: _common(inner, names)
             if name == "$ref"
-            else _without_mapping(_pointed(inner))
+            else _without_mapping(_pointed(inner, names))
             if name == "discriminator"
-            else _pointed(inner)
+            else _pointed(inner, names)
             for name, inner in value.items()
         }
-    return [_pointed(one) for one in value] if isinstance(value, list) else value
+    return [_pointed(one, names) for one in value] if isinstance(value, list) else value
+
+
+def _common(reference: str, names: Mapping[str, str]) -> str:
+    name = reference.removeprefix("#/$defs/")
+    return f"#/components/schemas/{names.get(name, name)}"
 
 
 def _without_mapping(discriminator: Any) -> Any:

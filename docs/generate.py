@@ -1,4 +1,4 @@
-"""Writes what would go stale by hand: message schemas, the flow page, the services' canvases, the table of access.
+"""Writes what would go stale by hand: schemas, the flow page, the services' canvases, the pages of access and security, alerts.
 
 `python -m docs.generate` writes; with `--check` it says what is stale and exits 1.
 """
@@ -11,16 +11,20 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from deploy.observability.questions import DASHBOARD, RULES, dashboard, rules, table
 from docs.access_page import access_page
 from docs.asyncapi import asyncapi
-from shared.messages import Command, Message, Refused, registry
-from shared.messages.rfp import RegistrationCommand
+from docs.chart_files import chart_files
+from docs.security_page import PAGE, security_page
+from services.portal.api import make_api
+from shared.messages import Message, Order, OrderRefused, registry
 from shared.streams import Streams
 
 ROOT = Path(__file__).parents[1]
-SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification", "portal")
 SCHEMAS = ROOT / "shared" / "messages" / "schemas"
 BEGIN, END = "<!-- generated: canvas -->", "<!-- end -->"
+QUESTIONS = "<!-- generated: questions -->"
 
 
 def streams_of(service: str) -> Streams:
@@ -41,9 +45,8 @@ def said_by() -> dict[str, list[str]]:
                     makers[node.func.id].add(service)
         for name, message in names.items():
             # Delivery says refusals on behalf of the service that obeys.
-            if issubclass(message, Refused) and message.stream == f"{service}.events":
+            if issubclass(message, OrderRefused) and message.stream == f"{service}.events":
                 makers[name].add(service)
-    makers["ProviderOrderRefused"].add("rfp")
     return {name: sorted(found) for name, found in makers.items()}
 
 
@@ -67,12 +70,9 @@ def sender_of(message: type[Message], makers: dict[str, list[str]]) -> str:
     """Return who says a message, for people to read."""
     if message.stream == "replies.":
         return "provider"
-    if message.stream == "rfp.verifications":
-        return "officer"
-    if issubclass(message, RegistrationCommand):
-        return "operator"
-    if issubclass(message, Command):
-        return "portal"
+    if issubclass(message, Order):
+        [given_by] = {"officer", "operator"} & message.roles or {"portal"}
+        return given_by
     return ", ".join(makers.get(message.__name__, []))
 
 
@@ -152,13 +152,24 @@ def outputs() -> dict[Path, str]:
     files[ROOT / "docs" / "flow.md"] = flow_page()
     files[ROOT / "docs" / "access.md"] = access_page()
     files[ROOT / "docs" / "providers" / "asyncapi.json"] = asyncapi()
+    files[ROOT / "docs" / "openapi.json"] = (
+        json.dumps(make_api(None).openapi(), indent=1, ensure_ascii=False) + "\n"
+    )
+    files[PAGE] = security_page()
+    files[RULES] = rules()
+    files[DASHBOARD] = dashboard()
+    page = ROOT / "docs" / "observability.md"
+    files[page] = _between(page.read_text(), QUESTIONS, table())
     for service in SERVICES:
         readme = ROOT / "services" / service / "README.md"
-        text = readme.read_text()
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        files[readme] = f"{before}{BEGIN}\n{canvas(service)}\n{END}{after}"
-    return files
+        files[readme] = _between(readme.read_text(), BEGIN, canvas(service))
+    return files | chart_files(ROOT, streams_of, files)
+
+
+def _between(text: str, begin: str, generated: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(END)
+    return f"{before}{begin}\n{generated}\n{END}{after}"
 
 
 def main() -> None:

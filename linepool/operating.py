@@ -1,7 +1,7 @@
 """What an operator does at a service's database: look after parked messages, and see which migrations were applied."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.access.model import services
+from deploy.access.model import roles, services
 from shared import migrations
 
-_HERE = Path(__file__).resolve().parents[1]
+_SERVICES = Path(__file__).resolve().parents[1] / "services"
+_OPENER = "opener"
+"""It belongs to bidding and has no deliveries: its schema lacks their tables."""
 
 
 class OperatingError(Exception):
@@ -25,16 +27,24 @@ def service_names() -> tuple[str, ...]:
     return tuple(service.name for service in services())
 
 
+def process_names() -> tuple[str, ...]:
+    """Return everything that has a schema: the services and the opener."""
+    return tuple(one.name for one in roles())
+
+
 @asynccontextmanager
-async def database(dsn: str, service: str) -> AsyncIterator[asyncpg.Connection]:
-    """Connect to a service's schema.
+async def database(
+    dsn: str, service: str, *, among: Collection[str] | None = None
+) -> AsyncIterator[asyncpg.Connection]:
+    """Connect to the schema of one of the services, or of what else may be named (`among`).
 
     Raises:
         OperatingError: there is no such service, or its database cannot be reached.
     """
-    schema = next((one.schema for one in services() if one.name == service), None)
+    names = service_names() if among is None else among
+    schema = next((one.schema for one in roles() if one.name == service and service in names), None)
     if schema is None:
-        raise OperatingError(f"there is no service {service}; there are {', '.join(service_names())}")
+        raise OperatingError(f"there is no service {service}; there are {', '.join(names)}")
     try:
         connection = await asyncpg.connect(dsn, server_settings={"search_path": schema, "timezone": "UTC"})
     except (OSError, asyncpg.PostgresError) as error:
@@ -99,6 +109,14 @@ async def retry_parked(connection: asyncpg.Connection, parked_id: int) -> None:
         raise OperatingError(f"no parked message has the id {parked_id}")
 
 
+async def retry_stuck(connection: asyncpg.Connection) -> int:
+    """Let the service try everything again now that it has given up, each with as many tries as a new one; return how many."""
+    done = await connection.fetch(
+        "UPDATE parked SET retry_at = clock_timestamp(), attempts = 0, state = 'failed' WHERE state = 'stuck' RETURNING id"
+    )
+    return len(done)
+
+
 async def discard_parked(connection: asyncpg.Connection, parked_id: int) -> None:
     """Give a message up for ever; later ones of its key go on.
 
@@ -110,6 +128,19 @@ async def discard_parked(connection: asyncpg.Connection, parked_id: int) -> None
         raise OperatingError(f"no parked message has the id {parked_id}")
 
 
-async def migrations_of(connection: asyncpg.Connection, service: str) -> list[migrations.Status]:
-    """Return each migration of a service and whether it was applied."""
-    return await migrations.status(connection, _HERE / "services" / service / "migrations")
+async def migrations_of(connection: asyncpg.Connection, name: str) -> list[migrations.Status]:
+    """Return each migration of a service or of the opener, and whether it was applied."""
+    return await migrations.status(connection, _migrations(name), delivery=name != _OPENER)
+
+
+async def migrate(connection: asyncpg.Connection, name: str) -> list[str]:
+    """Apply what is pending of a service or of the opener, under a lock; return the names of what was applied.
+
+    Raises:
+        MigrationError: a file that was applied has changed or is gone since.
+    """
+    return await migrations.apply(connection, _migrations(name), delivery=name != _OPENER)
+
+
+def _migrations(name: str) -> Path:
+    return _SERVICES / ("bidding/opener" if name == _OPENER else name) / "migrations"

@@ -16,6 +16,7 @@ import asyncpg
 
 from shared.chain import LogEntry
 from shared.envelope import as_uuid, read_headers
+from shared.messages import registry
 
 RELAY = "relay"
 """The name under which the relay notes its positions."""
@@ -33,10 +34,13 @@ class AdoptedEvent:
     sequence: int
     decided_at: datetime
     body: bytes
+    """Empty for a tombstone."""
     cause_id: UUID
     actor_id: UUID | None
     chain: bytes
     """The head of its subject's log with this event's entry; empty where the event had no place in a log."""
+    body_sha256: bytes | None = None
+    """Of a body that was erased since, so that its entry is the same without it."""
 
     @property
     def entry(self) -> LogEntry:
@@ -48,7 +52,7 @@ class AdoptedEvent:
             self.cause_id,
             self.actor_id,
             self.decided_at,
-            sha256(self.body).digest(),
+            self.body_sha256 or sha256(self.body).digest(),
         )
 
 
@@ -58,6 +62,8 @@ class Adoptions:
 
     events: dict[UUID, AdoptedEvent] = field(default_factory=dict)
     by_decision: dict[UUID, list[AdoptedEvent]] = field(default_factory=dict)
+    last_words: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """By stream and subject, when the newest of its adopted events was decided."""
 
     @classmethod
     def of(cls, events: Iterable[AdoptedEvent]) -> "Adoptions":
@@ -72,6 +78,8 @@ class Adoptions:
         if event.event_id not in self.events:
             self.events[event.event_id] = event
             self.by_decision.setdefault(event.decision_id, []).append(event)
+            about = (event.stream, event.subject)
+            self.last_words[about] = max(event.decided_at, self.last_words.get(about, event.decided_at))
 
     def event(self, event_id: UUID) -> AdoptedEvent | None:
         """Return the event as it was said then, if it was."""
@@ -82,6 +90,11 @@ class Adoptions:
         found = self.by_decision.get(decision)
         return min(event.decided_at for event in found) if found else None
 
+    def have_later_word(self, stream: str, subject: str, decision: UUID) -> bool:
+        """Whether more was said of a subject after this decision was made, which a compacted topic has kept instead."""
+        decided, last = self.decided_at(decision), self.last_words.get((stream, subject))
+        return decided is not None and last is not None and last > decided
+
     def of_decision(self, decision: UUID) -> list[AdoptedEvent]:
         """Return all that this decision said."""
         return self.by_decision.get(decision, [])
@@ -90,8 +103,8 @@ class Adoptions:
 async def load(connection: asyncpg.Connection) -> Adoptions:
     """Return the adoptions noted so far."""
     rows = await connection.fetch(
-        "SELECT event_id, decision_id, type, stream, subject, sequence, decided_at, body, cause_id, actor_id, chain "
-        "FROM adopted"
+        "SELECT event_id, decision_id, type, stream, subject, sequence, decided_at, body, cause_id, actor_id, chain, "
+        "body_sha256 FROM adopted"
     )
     return Adoptions.of(AdoptedEvent(**row) for row in rows)
 
@@ -113,7 +126,10 @@ async def adopt(
     for headers, body in records:
         received = read_headers(headers.items() if isinstance(headers, Mapping) else headers)
         event_id = as_uuid(received.id)
-        if event_id is None or received.type is None or received.subject is None or body is None:
+        if event_id is None or received.type is None or received.subject is None:
+            continue
+        model = registry.get(received.type)
+        if body is None and (model is None or not model.tombstone):
             continue
         if received.sequence is None or received.time is None or received.causation_id is None:
             continue
@@ -127,7 +143,7 @@ async def adopt(
                 received.subject,
                 received.sequence,
                 received.time,
-                body,
+                body or b"",
                 received.causation_id,
                 received.actor_id,
                 received.log_head or b"",

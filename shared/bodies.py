@@ -34,13 +34,13 @@ async def decode(message: StreamMessage[Any], _original: object) -> Message | No
     model = registry.get(message.headers.get("ce_type", ""))
     if model is None:
         return None
-    body = message.raw_message.value
-    if body is None:
-        raise Invalid("the message has no body")
+    raw = message.raw_message
     try:
-        return model.model_validate_json(body)
+        return model.from_record(raw.key, raw.value)
     except ValidationError as error:
-        raise Invalid(describe(error, body)) from None
+        raise Invalid(describe(error, raw.value or b"")) from None
+    except ValueError as error:
+        raise Invalid(str(error)) from None
 
 
 def describe(error: ValidationError, body: bytes) -> str:

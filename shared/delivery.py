@@ -6,7 +6,7 @@ refused; a database or broker that is away lets the same message come again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Annotated, Any
 
 import asyncpg
@@ -19,26 +19,27 @@ from shared.batches import deliver_batch
 from shared.bodies import Invalid, UnknownType
 from shared.crash import crash
 from shared.envelope import Actor, as_uuid
-from shared.messages import Command, Refused, registry
+from shared.messages import Order, OrderRefused, registry
 from shared.messages.base import Role
-from shared.messages.rfp import ProviderOrderRefused
 from shared.outbox import Publisher
 from shared.outcomes import NotYet, Refusal
 from shared.parked import Parked
 from shared.postgres import TRANSIENT, connect
 from shared.record import Batch, Record
 from shared.runtime import Runtime
-from shared.settling import answer_repetition, put_aside, settle
+from shared.settling import answer_repetition, drop_parked, put_aside, settle
+from shared.tracing import in_logs, purchase_of
 from shared.wiring import Stream, Wiring
 
 Tx = Annotated[asyncpg.Connection, Context("tx")]
 Publish = Annotated[Publisher, Context("publish")]
 CurrentActor = Annotated[Actor, Context("actor")]
+CurrentRecord = Annotated[Record, Context("record")]
 Batched = Annotated[Batch, Context("batch")]
 
 NOBODY = Actor.model_validate({"person_id": "00000000-0000-0000-0000-000000000000", "role": "auditor"})
 """Stands where a topic says the role and no header says the person."""
-REFUSALS = [type_ for type_, model in registry.items() if issubclass(model, Refused | ProviderOrderRefused)]
+REFUSALS = [type_ for type_, model in registry.items() if issubclass(model, OrderRefused)]
 FROM_TOPIC: frozenset[Role] = frozenset({"officer", "operator"})
 """Roles that only a topic's own access rules can give."""
 
@@ -119,7 +120,20 @@ async def deliver(
     Raises:
         one of TRANSIENT: nothing happened; the record must come again.
     """
-    started = perf_counter()
+    correlation = record.received.correlation_id or record.cause
+    purchase = purchase_of(record.received.type, record.received.subject)
+    with in_logs(runtime.service, record.cause, correlation, purchase):
+        await _deliver(runtime, stream, record, handler, retry)
+
+
+async def _deliver(
+    runtime: Runtime,
+    stream: Stream,
+    record: Record,
+    handler: Callable[..., Awaitable[Any]],
+    retry: Parked | None,
+) -> None:
+    started, began_ns = perf_counter(), time_ns()
     try:
         outcome = await _handle(runtime, stream, record, handler, retry)
     except Undone as undone:
@@ -134,6 +148,11 @@ async def deliver(
             outcome = await put_aside(runtime, stream, record, error, retry)
     runtime.metrics.handled.labels(consumer=stream.consumer, outcome=outcome).inc()
     runtime.metrics.handling_seconds.labels(consumer=stream.consumer).observe(perf_counter() - started)
+    runtime.metrics.effect_seconds.labels(consumer=stream.consumer).observe(
+        max(0.0, time_ns() / 1e9 - record.timestamp_ms / 1000)
+    )
+    if runtime.traces is not None:
+        runtime.traces.handled(record, stream.consumer, outcome, began_ns)
     structlog.get_logger().info(
         "handled",
         consumer=stream.consumer,
@@ -166,16 +185,7 @@ async def _handle(
                     await answer_repetition(runtime, stream, record, tx, seen)
                     await inbox.move_position(tx, stream.consumer, [record])
                     return str(seen)
-                if await parked.is_blocked(tx, stream.consumer, record.order_key):
-                    await parked.park(
-                        tx,
-                        stream.consumer,
-                        record,
-                        key=record.order_key,
-                        state="waiting",
-                        reason="behind another",
-                    )
-                    await inbox.move_position(tx, stream.consumer, [record])
+                if await _waits_behind_another(runtime, stream, record, tx):
                     return "parked"
             elif not await parked.lock(tx, retry.id):
                 return str(inbox.Seen.PASSED)
@@ -192,6 +202,20 @@ async def _handle(
             crash("before_commit")
         crash("after_commit")
     return outcome
+
+
+async def _waits_behind_another(
+    runtime: Runtime, stream: Stream, record: Record, tx: asyncpg.Connection
+) -> bool:
+    if record.erases:
+        await drop_parked(runtime, stream, record, tx)
+    if not await parked.is_blocked(tx, stream.consumer, record.order_key):
+        return False
+    await parked.park(
+        tx, stream.consumer, record, key=record.order_key, state="waiting", reason="behind another"
+    )
+    await inbox.move_position(tx, stream.consumer, [record])
+    return True
 
 
 async def _note_version(runtime: Runtime, stream: Stream, record: Record, tx: asyncpg.Connection) -> None:
@@ -220,7 +244,7 @@ async def _run(
     if stream.kind == "commands" and await _has_said_no(tx, record):
         return
     crash("before_business")
-    result = await handler(tx=tx, publish=publish, actor=actor)
+    result = await handler(tx=tx, publish=publish, actor=actor, record=record)
     crash("after_business")
     if isinstance(result, NotYet) or (isinstance(result, Refusal) and stream.kind == "commands"):
         raise Undone(result)
@@ -236,7 +260,7 @@ def _actor(stream: Stream, record: Record) -> Actor | None:
     actor = record.received.actor
     if actor is None:
         raise Undone(Refusal("no_actor", "The command does not say who gives it."))
-    allowed = command.roles if issubclass(command, Command) else frozenset()
+    allowed = command.roles if issubclass(command, Order) else frozenset()
     if actor.role not in allowed or actor.role in FROM_TOPIC:
         raise Undone(Refusal("role_not_allowed", "This role may not give this command."))
     return actor
@@ -255,7 +279,7 @@ async def _has_said_no(tx: asyncpg.Connection, record: Record) -> bool:
 def _refused_before(runtime: Runtime, record: Record) -> Refusal | None:
     for event in runtime.adoptions.of_decision(record.cause):
         model = registry.get(event.type)
-        if model is not None and issubclass(model, Refused | ProviderOrderRefused):
+        if model is not None and issubclass(model, OrderRefused):
             said = model.model_validate_json(event.body)
             return Refusal(said.reason, said.detail)
     return None

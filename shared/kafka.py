@@ -43,7 +43,7 @@ def security(settings: ServiceSettings) -> SASLScram512:
 def login(settings: ServiceSettings) -> dict[str, Any]:
     """Return the same login as aiokafka's arguments."""
     return {
-        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "bootstrap_servers": settings.kafka_servers,
         "security_protocol": "SASL_SSL",
         "ssl_context": tls(settings),
         "sasl_mechanism": "SCRAM-SHA-512",
@@ -55,12 +55,20 @@ def login(settings: ServiceSettings) -> dict[str, Any]:
 async def why_refused(settings: ServiceSettings) -> str:
     """Say in a few words why no connection came about; aiokafka says it to its log alone.
 
-    It asks the first broker that is named. Where the certificate is good, it is the login that was refused.
+    Each broker that is named is asked. Where one of them speaks TLS with a good certificate, it is the login that was refused.
     """
-    host, port, _ = collect_hosts(settings.kafka_bootstrap_servers, randomize=False)[0]
+    brokers = [(host, port) for host, port, _ in collect_hosts(settings.kafka_servers, randomize=False)]
+    answers = await asyncio.gather(*(_why_no_tls(host, port, tls(settings)) for host, port in brokers))
+    for (host, port), against in zip(brokers, answers, strict=True):
+        if against is None:
+            return f"{host}:{port} does not know the login of {settings.kafka_username}"
+    return "; ".join(against for against in answers if against)
+
+
+async def _why_no_tls(host: str, port: int, context: ssl.SSLContext) -> str | None:
     try:
         async with asyncio.timeout(_ASK_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=tls(settings))
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError as error:
         return f"the certificate of {host}:{port} is not to be trusted ({error.verify_message})"
     except ssl.SSLError:
@@ -68,7 +76,7 @@ async def why_refused(settings: ServiceSettings) -> str:
     except OSError as error:
         return f"{host}:{port} does not answer ({type(error).__name__})"
     writer.transport.abort()
-    return f"{host}:{port} does not know the login of {settings.kafka_username}"
+    return None
 
 
 class KafkaSender:
@@ -78,13 +86,17 @@ class KafkaSender:
         self.producer = producer
 
     async def unknown(self, topics: set[str]) -> set[str]:
-        """Ask the broker about topics that are not in the metadata yet, all at once."""
-        cluster = self.producer.client.cluster
-        new = {topic for topic in topics if not cluster.partitions_for_topic(topic)}
-        if new:
-            await asyncio.gather(*(self.producer.client.add_topic(topic) for topic in new))
-            await self.producer.client.force_metadata_update()
-        return {topic for topic in new if not cluster.partitions_for_topic(topic)}
+        """Ask the broker about topics that are not in the metadata yet, all at once.
+
+        A producer that was never told of a topic sees all of them; from the first one on it is told of, it sees those alone.
+        So it is told of every topic, and what it does not see after it has asked is unknown, whether it saw it before or not.
+        """
+        client = self.producer.client
+        told = [client.add_topic(topic) for topic in topics]
+        if not all(map(client.cluster.partitions_for_topic, topics)):
+            await asyncio.gather(*told)
+            await client.force_metadata_update()
+        return {topic for topic in topics if not client.cluster.partitions_for_topic(topic)}
 
     async def send(self, rows: Sequence[asyncpg.Record]) -> list[Sent | Exception]:
         """Send all, then wait for all.
@@ -115,7 +127,7 @@ class KafkaSender:
         return outcomes
 
     def _partition(self, topic: str, key: bytes) -> int:
-        partitions: list[int] = sorted(self.producer.client.cluster.partitions_for_topic(topic) or (0,))
+        partitions: list[int] = sorted(self.producer.client.cluster.partitions_for_topic(topic))
         if len(partitions) == 1:
             return partitions[0]
         return int(choose_partition(key, partitions, partitions))
@@ -132,7 +144,7 @@ class KafkaSender:
                 for _, row in rest:
                     headers = headers_of(row)
                     size = (
-                        len(row["body"])
+                        len(row["body"] or b"")
                         + len(row["key"])
                         + sum(len(name) + len(value) for name, value in headers)
                     )

@@ -15,11 +15,11 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from shared.adoption import Adoptions
+from shared.adoption import AdoptedEvent, Adoptions
 from shared.chain import LogEntry
 from shared.crash import crash
-from shared.envelope import Actor, Envelope, derived_id
-from shared.messages.base import Message
+from shared.envelope import Actor, Envelope, command_headers, derived_id
+from shared.messages.base import AboutPurchase, Message, Order
 
 BODY_BYTES = 960_000
 """The largest body: with its headers it stays under the relay's limit, and that under the broker's."""
@@ -55,6 +55,7 @@ class Publisher:
     actor: Actor | None = None
     decision: UUID | None = None
     _said: Counter[tuple[UUID, str, str]] = field(default_factory=Counter)
+    _about: list[UUID] = field(default_factory=list)
 
     @property
     def adopted_at(self) -> datetime | None:
@@ -70,6 +71,16 @@ class Publisher:
     def has_said(self) -> bool:
         """Whether anything was said in this delivery."""
         return bool(self._said)
+
+    @property
+    def has_said_inside(self) -> bool:
+        """Whether anything was said to the other services, and not to providers alone."""
+        return any(not to for _, _, to in self._said)
+
+    @property
+    def purchase_id(self) -> UUID | None:
+        """The purchase that what was said is about, or None."""
+        return self._about[0] if self._about else None
 
     def deciding(self, *identity: object) -> "Publisher":
         """Return a publisher whose ids derive from a decision's identity, where any of several causes may lead to it."""
@@ -124,7 +135,7 @@ class Publisher:
             envelope = self._envelope(event_id, one.message, sequences[topic], causation=one.cause)
             keys.append(one.provider_id.encode())
             headers.append(encode_headers(envelope))
-            bodies.append(_within_limit(one.message.to_bytes()))
+            bodies.append(_body(one.message))
         crash("before_outbox")
         await self.tx.execute(
             "INSERT INTO outbox (event_id, topic, key, headers, body) "
@@ -140,6 +151,8 @@ class Publisher:
     async def _say(self, message: Message) -> None:
         decision = self.decision or self.cause
         event_id = self._derive(decision, message, "")
+        if isinstance(message, AboutPurchase):
+            self._about.append(message.purchase_id)
         [subject] = await self.tx.fetch(
             "INSERT INTO subjects (stream, subject, version, chain) VALUES ($1, $2, 0, ''::bytea) "
             "ON CONFLICT (stream, subject) DO UPDATE SET version = subjects.version RETURNING version, chain",
@@ -151,9 +164,12 @@ class Publisher:
         adopted = self.adoptions.event(event_id)
         if adopted is not None:
             # It stands on the topic already, and the subject has its version and its head since it was adopted.
-            await self._log(message, adopted.entry, adopted.chain)
+            await self._log(message.stream, message.subject, adopted.entry, adopted.chain)
             return
-        body = _within_limit(message.to_bytes())
+        if message.compacted and self.adoptions.have_later_word(message.stream, message.subject, decision):
+            # Said again, what Kafka has dropped for it would become the last word.
+            return
+        body = _body(message)
         entry = LogEntry(
             sequence=subject["version"] + 1,
             event_id=event_id,
@@ -161,7 +177,7 @@ class Publisher:
             cause_id=self.cause,
             actor_id=self.actor.person_id if self.actor else None,
             decided_at=self.now,
-            body_sha256=sha256(body).digest(),
+            body_sha256=sha256(body or b"").digest(),
         )
         head = entry.head_after(subject["chain"])
         envelope = self._envelope(event_id, message, entry.sequence, causation=self.cause)
@@ -173,7 +189,7 @@ class Publisher:
             entry.sequence,
             head,
         )
-        await self._log(message, entry, head)
+        await self._log(message.stream, message.subject, entry, head)
         await self.tx.execute(
             "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",
             event_id,
@@ -184,12 +200,24 @@ class Publisher:
         )
         crash("after_outbox")
 
-    async def _log(self, message: Message, entry: LogEntry, head: bytes) -> None:
+    async def again(self) -> list[AdoptedEvent]:
+        """Let all stand that this decision said before the database was restored, and return it.
+
+        For a decision that cannot be made anew, because what it was made from must not come back. Nothing is sent: it stands on
+        its topics, and gets its entries in the log as they were.
+        """
+        said = sorted(self.adoptions.of_decision(self.decision or self.cause), key=lambda one: one.sequence)
+        for one in said:
+            if not await self.tx.fetchval("SELECT true FROM log WHERE event_id = $1", one.event_id):
+                await self._log(one.stream, one.subject, one.entry, one.chain)
+        return said
+
+    async def _log(self, stream: str, subject: str, entry: LogEntry, head: bytes) -> None:
         await self.tx.execute(
             "INSERT INTO log (stream, subject, sequence, event_id, type, cause_id, actor_id, decided_at, body_sha256, chain) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            message.stream,
-            message.subject,
+            stream,
+            subject,
             entry.sequence,
             entry.event_id,
             entry.type,
@@ -220,6 +248,34 @@ class Publisher:
         )
 
 
+async def send_order(
+    tx: asyncpg.Connection,
+    topic_prefix: str,
+    order: Order,
+    *,
+    id: UUID,  # noqa: A002 # CloudEvents' word
+    actor: Actor,
+    source: str,
+    time: datetime,
+) -> None:
+    """Send a person's order beside what the transaction does; the same id again is sent again, and obeyed once."""
+    crash("before_outbox")
+    await tx.execute(
+        "INSERT INTO outbox (event_id, topic, key, headers, body) VALUES ($1, $2, $3, $4, $5)",
+        id,
+        topic_prefix + order.stream,
+        order.subject.encode(),
+        orjson.dumps(
+            [
+                (name, value.decode())
+                for name, value in command_headers(order, id=id, actor=actor, source=source, time=time)
+            ]
+        ),
+        _body(order),
+    )
+    crash("after_outbox")
+
+
 def encode_headers(envelope: Envelope) -> bytes:
     """Return the headers as the outbox keeps them: JSON pairs."""
     return orjson.dumps([(name, value.decode()) for name, value in envelope.to_headers()])
@@ -230,9 +286,13 @@ def decode_headers(stored: bytes) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in orjson.loads(stored)]
 
 
-def _within_limit(body: bytes) -> bytes:
-    """Return the body; what is too large must fail where it is said, not block its topic for all that come later."""
-    if len(body) > BODY_BYTES:
+def _body(message: Message) -> bytes | None:
+    """Return the body, None for a tombstone.
+
+    What is too large must fail where it is said, not block its topic for all that come later.
+    """
+    body = message.to_body()
+    if body is not None and len(body) > BODY_BYTES:
         raise ValueError(f"a message has at most {BODY_BYTES} bytes")
     return body
 

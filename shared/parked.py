@@ -17,6 +17,8 @@ from shared.record import Record
 
 State = Literal["waiting", "failed", "stuck"]
 WAIT = timedelta(milliseconds=200)
+LONGEST_WAIT = timedelta(seconds=5)
+"""Between two looks for facts that are missing."""
 LONGEST_PAUSE = timedelta(minutes=5)
 
 
@@ -94,11 +96,37 @@ async def park(
 async def due(connection: asyncpg.Connection, limit: int = 100) -> list[Parked]:
     """Return the first message of each key, where it may be tried now."""
     rows = await connection.fetch(
-        "SELECT * FROM (SELECT DISTINCT ON (consumer, key) * FROM parked ORDER BY consumer, key, id) AS heads "
+        'SELECT * FROM (SELECT DISTINCT ON (consumer, key) id, consumer, key, inbox_id, topic, partition, "offset", '
+        "timestamp_ms, message_key, headers, body, state, reason, attempts, parked_at, retry_at, give_up_at "
+        "FROM parked ORDER BY consumer, key, id) AS heads "
         "WHERE state <> 'stuck' AND retry_at <= clock_timestamp() ORDER BY retry_at LIMIT $1",
         limit,
     )
     return [_parked(row) for row in rows]
+
+
+async def drop_erased(tx: asyncpg.Connection, consumer: str, key: bytes) -> int:
+    """Take out what is parked under a key that is erased, and return how many messages that were.
+
+    Behind a message that failed the erasure would wait for ever, and what was to be erased would stand in that message.
+    """
+    dropped: int = await tx.fetchval(
+        "WITH dropped AS (DELETE FROM parked WHERE consumer = $1 AND key = $2 RETURNING id) SELECT count(*) FROM dropped",
+        consumer,
+        key,
+    )
+    return dropped
+
+
+async def try_soon(tx: asyncpg.Connection, consumer: str, word: str) -> None:
+    """Let messages that name something be tried again at once, also those that were given up; one in work is left alone."""
+    await tx.execute(
+        "UPDATE parked SET state = 'failed', attempts = 0, retry_at = clock_timestamp() WHERE id IN "
+        "(SELECT id FROM parked WHERE consumer = $1 AND state <> 'waiting' "
+        "AND position(convert_to($2, 'UTF8') IN body) > 0 FOR UPDATE SKIP LOCKED)",
+        consumer,
+        word,
+    )
 
 
 async def lock(tx: asyncpg.Connection, parked_id: int) -> bool:
@@ -122,16 +150,27 @@ async def failed_again(
 
 
 async def still_waiting(
-    connection: asyncpg.Connection, parked_id: int, *, reason: str, patience: timedelta | None
+    connection: asyncpg.Connection,
+    message: Parked,
+    *,
+    now: datetime,
+    reason: str,
+    patience: timedelta | None,
 ) -> None:
     """Note that the facts are still missing; patience begins with the first try, not while others were before it."""
+    give_up_at = message.give_up_at
+    if patience is not None and give_up_at is None:
+        give_up_at = now + patience
+    since = message.parked_at if patience is None or give_up_at is None else give_up_at - patience
+    retry_at = now + pause_for_facts(now - since)
+    if give_up_at is not None and now < give_up_at:
+        retry_at = min(retry_at, give_up_at)
     await connection.execute(
-        "UPDATE parked SET state = 'waiting', reason = $2, retry_at = clock_timestamp() + $3::interval, "
-        "give_up_at = coalesce(give_up_at, clock_timestamp() + $4::interval) WHERE id = $1",
-        parked_id,
+        "UPDATE parked SET state = 'waiting', reason = $2, retry_at = $3, give_up_at = $4 WHERE id = $1",
+        message.id,
         reason,
-        WAIT,
-        patience,
+        retry_at,
+        give_up_at,
     )
 
 
@@ -143,6 +182,11 @@ async def done(tx: asyncpg.Connection, parked_id: int) -> None:
 def pause_after(attempts: int) -> timedelta:
     """Return how long to wait before the next try: 1 s, 2 s, 4 s and so on, up to five minutes."""
     return min(LONGEST_PAUSE, timedelta(seconds=2 ** min(attempts, 20)))
+
+
+def pause_for_facts(waited: timedelta) -> timedelta:
+    """Return how long to wait before the next look for facts that were missing so long: a quarter of it, within bounds."""
+    return min(LONGEST_WAIT, max(WAIT, waited / 4))
 
 
 def _parked(row: asyncpg.Record) -> Parked:

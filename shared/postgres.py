@@ -22,6 +22,19 @@ TRANSIENT: tuple[type[BaseException], ...] = (
 """Errors after which the same message is tried again, because it is not the message's fault."""
 
 
+_NOTICED_MS = 10_000
+"""After so long the server notices that a client's machine is gone: about when Kafka gives away that one's partitions."""
+_SERVER_SETTINGS = {
+    "timezone": "UTC",
+    # A machine that dies closes no connection. What its processes had locked, the relay's turn first of all, would stay
+    # locked for the two hours that an idle connection is believed by default.
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": str(_NOTICED_MS),
+}
+
+
 async def open_pool(
     dsn: str,
     schema: str,
@@ -36,7 +49,11 @@ async def open_pool(
         max_size=max_size,
         command_timeout=60,
         init=look_at,
-        server_settings={"search_path": schema, "timezone": "UTC", "application_name": f"linepool-{schema}"},
+        server_settings={
+            **_SERVER_SETTINGS,
+            "search_path": schema,
+            "application_name": f"linepool-{schema}",
+        },
     )
 
 

@@ -5,8 +5,7 @@ import structlog
 
 from shared import adoption
 from shared.kafka import partitions_of, reader
-from shared.messages import Command, registry
-from shared.messages.rfp import RegistrationCommand
+from shared.messages import Order, registry
 from shared.postgres import connect
 from shared.runtime import Runtime
 
@@ -21,8 +20,7 @@ def own_streams(service: str) -> list[str]:
         {
             message.stream
             for message in registry.values()
-            if message.stream.startswith(f"{service}.")
-            and not issubclass(message, Command | RegistrationCommand)
+            if message.stream.startswith(f"{service}.") and not issubclass(message, Order)
         }
     )
 
@@ -45,19 +43,25 @@ async def adopt_forgotten(runtime: Runtime) -> int:
                 continue
             consumer.assign([place])
             consumer.seek(place, next_)
-            records: list[tuple[list[tuple[str, bytes]], bytes | None]] = []
+            records: list[tuple[int, list[tuple[str, bytes]], bytes | None]] = []
             while await consumer.position(place) < ends[place]:
                 for batch in (await consumer.getmany(timeout_ms=1000)).values():
                     # On notices.* two services speak.
                     records.extend(
-                        (list(record.headers), record.value)
+                        (record.offset, list(record.headers), record.value)
                         for record in batch
                         if ("ce_source", source) in record.headers
                     )
-            async with connect(runtime.pool) as connection:
+            # In one snapshot what another process's relay sends meanwhile is in the outbox or before the position: not forgotten.
+            async with (
+                connect(runtime.pool) as connection,
+                connection.transaction(isolation="repeatable_read"),
+            ):
+                written = await _relay_position(connection, place.topic, place.partition)
+                behind = [(headers, body) for offset, headers, body in records if offset >= written]
                 own = place.topic.removeprefix(prefix)
                 counted = place.topic if facing and own.startswith(facing) else None
-                count += len(await adoption.adopt(connection, own, records, topic=counted))
+                count += len(await adoption.adopt(connection, own, behind, topic=counted))
     async with connect(runtime.pool) as connection:
         runtime.adoptions = await adoption.load(connection)
     if count:
@@ -65,8 +69,8 @@ async def adopt_forgotten(runtime: Runtime) -> int:
     return count
 
 
-async def _relay_position(pool: asyncpg.Pool, topic: str, partition: int) -> int:
-    next_ = await pool.fetchval(
+async def _relay_position(connection: asyncpg.Connection | asyncpg.Pool, topic: str, partition: int) -> int:
+    next_ = await connection.fetchval(
         "SELECT next FROM positions WHERE consumer = $1 AND topic = $2 AND partition = $3",
         adoption.RELAY,
         topic,

@@ -8,6 +8,7 @@ from uuid import UUID
 from aiokafka import ConsumerRecord
 
 from shared.envelope import Received, as_uuid, derived_id, read_headers
+from shared.messages import registry
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Record:
             received=received,
             sha256=sha256(raw.value or b"").hexdigest(),
         )
+
+    @property
+    def erases(self) -> bool:
+        """Whether it is a tombstone of the contract, after which nothing counts that stood under its key before."""
+        model = registry.get(self.received.type or "")
+        return self.body is None and self.key is not None and model is not None and model.tombstone
 
     @property
     def appended_at(self) -> datetime:

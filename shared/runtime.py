@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from time import time_ns
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +19,7 @@ from shared.postgres import connect
 from shared.restores import Progress
 from shared.settings import ServiceSettings
 from shared.telemetry import Metrics
+from shared.tracing import Traces, in_logs
 
 EndOffsets = Callable[[str], Awaitable[dict[TopicPartition, int]]]
 
@@ -39,8 +41,8 @@ class Runtime:
     """Set after each commit, so that jobs need not poll."""
     end_offsets: EndOffsets | None = None
     """Where the topics of the broker end now, by partition; needs Describe on them."""
-    skew: timedelta | None = None
-    """By how much Kafka's append times and the database's clock disagree at least, as the relay last saw; None: never seen."""
+    traces: Traces | None = None
+    """Where spans go; None: nowhere."""
 
     def wake(self) -> None:
         """Let the relay and the jobs look for work."""
@@ -74,13 +76,18 @@ class Runtime:
     ) -> AsyncIterator[tuple[asyncpg.Connection, Publisher]]:
         """Open a transaction in which a job makes one decision; its ids derive from the decision's identity."""
         cause = derived_id(self.service, *identity)
-        async with connect(self.pool) as tx:
-            async with tx.transaction():
-                now = await tx.fetchval("SELECT clock_timestamp()")
-                publish = self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)
-                yield tx, publish
-                crash("before_commit")
-            crash("after_commit")
+        began_ns = time_ns()
+        with in_logs(self.service, cause, correlation or cause, None):
+            async with connect(self.pool) as tx:
+                async with tx.transaction():
+                    now = await tx.fetchval("SELECT clock_timestamp()")
+                    publish = self.publisher(tx, cause=cause, correlation=correlation or cause, now=now)
+                    yield tx, publish
+                    crash("before_commit")
+                crash("after_commit")
+        # What was said to providers alone is not traced: it would tell how many of them have spoken.
+        if self.traces is not None and publish.has_said_inside:
+            self.traces.decided(str(identity[0]), cause, correlation or cause, began_ns, publish.purchase_id)
         # A job that wakes itself without having said anything would never rest.
         if publish.has_said:
             self.wake()

@@ -5,6 +5,7 @@ and nothing but the secret must be kept.
 """
 
 from base64 import b64decode, b64encode
+from datetime import UTC, datetime
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -25,14 +26,37 @@ def password_info(purchase_id: UUID, person_id: UUID) -> str:
     return f"linepool password {purchase_id} {person_id}"
 
 
+def invitation_info(invitation_id: UUID, number: int) -> str:
+    """Return the `info` of the box that holds the secret of an invitation's link with this number."""
+    return f"linepool invitation {invitation_id} {number}"
+
+
+def address_code_info(person_id: UUID, number: int) -> str:
+    """Return the `info` of the box that holds a person's address code with this number."""
+    return f"linepool address code {person_id} {number}"
+
+
 def offer_info(purchase_id: UUID, request_version: int, provider_id: str, revision: int) -> str:
     """Return the `info` of the box around an offer: it opens for this purchase, version, provider and revision only."""
     return f"linepool offer {purchase_id} {request_version} {provider_id} {revision}"
 
 
+def custodian_info(purchase_id: UUID, request_version: int, provider_id: str, revision: int) -> str:
+    """Return the `info` of the inner box, for the custodian, where an offer is sealed twice; the outer has `offer_info`."""
+    return f"linepool offer for custodian {purchase_id} {request_version} {provider_id} {revision}"
+
+
 def box_key_purpose(purchase_id: UUID, request_version: int) -> str:
     """Return what the opener's key for the replies to this version of the request is derived for."""
     return f"box {purchase_id} {request_version}"
+
+
+def custodian_key_purpose(purchase_id: UUID, deadline: datetime) -> str:
+    """Return what a custodian's key is derived for.
+
+    The deadline is part of it: whoever tells the custodian an earlier one gets a key that opens nothing.
+    """
+    return f"custodian {purchase_id} {deadline.astimezone(UTC).isoformat()}"
 
 
 def derive(secret: bytes, purpose: str, length: int) -> bytes:
@@ -50,6 +74,50 @@ def private_key(secret: bytes, purpose: str) -> X25519PrivateKey:
 def public_key_b64(private: X25519PrivateKey) -> str:
     """Return the public half, its 32 bytes in base64."""
     return b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def private_key_b64(private: X25519PrivateKey) -> str:
+    """Return the private half, its 32 bytes in base64."""
+    return b64encode(private.private_bytes_raw()).decode()
+
+
+def read_private_key(private_key: str) -> X25519PrivateKey:
+    """Return the key whose 32 bytes these are, in base64.
+
+    Raises:
+        ValueError: they are not.
+    """
+    return X25519PrivateKey.from_private_bytes(b64decode(private_key, validate=True))
+
+
+def can_seal_for(public_key: str) -> bool:
+    """Tell whether anything can be sealed for this key (32 bytes in base64); for some points of the curve nothing can."""
+    try:
+        seal_for(public_key, b"", "")
+    except ValueError:
+        return False
+    return True
+
+
+def seal_offer(
+    content: bytes,
+    *,
+    purchase_id: UUID,
+    request_version: int,
+    provider_id: str,
+    revision: int,
+    opener_key: str,
+    custodian_key: str | None = None,
+) -> str:
+    """Return base64 of the box around an offer; where there is a custodian, its box lies inside that for the opener.
+
+    Raises:
+        ValueError: a key is none that can be sealed for.
+    """
+    about = purchase_id, request_version, provider_id, revision
+    if custodian_key is not None:
+        content = b64decode(seal_for(custodian_key, content, custodian_info(*about)))
+    return seal_for(opener_key, content, offer_info(*about))
 
 
 def seal_for(public_key: str, content: bytes, info: str) -> str:
@@ -74,6 +142,15 @@ def open_sealed(private: X25519PrivateKey, box: str, info: str) -> bytes:
         ValueError: the box is not for this key, not for this `info`, or damaged.
     """
     try:
-        return _SUITE.decrypt(b64decode(box, validate=True), private, info=info.encode())
+        sealed = b64decode(box, validate=True)
+    except ValueError as error:
+        raise ValueError("the box is not in base64") from error
+    return open_bytes(private, sealed, info)
+
+
+def open_bytes(private: X25519PrivateKey, box: bytes, info: str) -> bytes:
+    """Return the content of a box whose bytes these are. Raises ValueError as `open_sealed` does."""
+    try:
+        return _SUITE.decrypt(box, private, info=info.encode())
     except (InvalidTag, ValueError) as error:
         raise ValueError("the box does not open with this key and this purpose") from error

@@ -1,14 +1,15 @@
-"""Puts a service together: consumers, relay, timers, jobs, and the three addresses that operators look at."""
+"""Puts a service together: consumers, relay, timers, jobs, and the four addresses that operators look at."""
 
 import asyncio
 import contextlib
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import asyncpg
 import structlog
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from shared import migrations, workers
 from shared.kafka import partitions_of, reader, security, sender, why_refused
+from shared.logs import set_up_logging
 from shared.migrations import MigrationError
 from shared.postgres import TRANSIENT, connect, open_pool
 from shared.readback import adopt_forgotten
@@ -28,12 +30,16 @@ from shared.relay import Relay
 from shared.restores import Progress, end_process
 from shared.runtime import Job, Runtime
 from shared.settings import ProcessSettings, ServiceSettings
+from shared.status import status_of
 from shared.streams import Streams, make_broker
-from shared.telemetry import Metrics, set_up_logging
+from shared.telemetry import Metrics
 from shared.timers import Timers
+from shared.tracing import Traces
+from shared.waiting import Looking, Waits
 from shared.watchdog import Watchdog
 from shared.wiring import Wiring
 
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 START_ERRORS: tuple[type[BaseException], ...] = (*TRANSIENT, asyncpg.PostgresError)
 
 NOT_NOW: tuple[type[BaseException], ...] = (RuntimeError, *TRANSIENT)
@@ -55,15 +61,21 @@ class Service:
     jobs: Sequence[Job] = ()
     on_adopted: Sequence[Job] = ()
     """What is put right by what was adopted, before anything is handled."""
+    waits: Waits = field(default_factory=Waits)
+    """What purchases may wait for here."""
+    ways_in: Mapping[str, ASGI] = field(default_factory=dict)
+    """Applications that answer under a path of their own, such as `/v1/`, beside the addresses for operators."""
     wiring: Wiring = field(init=False)
     broker: KafkaBroker = field(init=False)
     watchdog: Watchdog = field(init=False)
+    looking: Looking = field(init=False)
 
     def __post_init__(self) -> None:
         self.wiring = Wiring(self.name)
         self.broker = make_broker(self.settings, self.wiring, security(self.settings))
         self.streams.attach(self.broker, self.wiring, self.settings)
         self.watchdog = Watchdog(self.wiring)
+        self.looking = Looking(self.waits)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Runtime]:
@@ -75,14 +87,21 @@ class Service:
         except START_ERRORS as error:
             raise CannotStart(f"Postgres does not let {self.name} in: {type(error).__name__}") from error
         try:
-            if self.settings.migrate:
-                async with connect(pool) as connection:
-                    await migrations.apply(connection, self.migrations)
-            self.wiring.runtime = Runtime(self.name, self.settings, pool, Metrics.create(), progress=progress)
-            # What was last measured holds until the relay sends something again.
-            self.wiring.runtime.skew = await pool.fetchval("SELECT skew FROM clock_skew")
+            async with connect(pool) as connection:
+                prepare = migrations.apply if self.settings.migrate else migrations.check
+                await prepare(connection, self.migrations)
+            self.wiring.runtime = Runtime(
+                self.name,
+                self.settings,
+                pool,
+                Metrics.create(self.name),
+                progress=progress,
+                traces=Traces.from_environment(self.name),
+            )
             yield self.wiring.runtime
         finally:
+            if self.wiring.runtime is not None and self.wiring.runtime.traces is not None:
+                await asyncio.to_thread(self.wiring.runtime.traces.close)
             self.wiring.runtime = None
             await asyncio.wait_for(pool.close(), 10)
 
@@ -96,14 +115,24 @@ class Service:
             workers.forever(
                 "parked", partial(workers.retry_parked, self.wiring, self.broker), workers.PARKED_POLL_S
             ),
-            workers.forever("purge", partial(workers.purge_inbox, runtime), 3600),
-            workers.forever("measure", partial(workers.measure, runtime), 5),
+            workers.forever("purge", partial(workers.purge, runtime), 3600),
+            workers.forever("measure", partial(workers.measure, runtime, self.looking), 5),
             workers.forever("watchdog", self.watchdog.look, 2),
             *(workers.keep_running(job, runtime) for job in self.jobs),
         ]
 
-    def app(self) -> AsgiFastStream:
+    def app(self) -> ASGI:
         """Return the ASGI application; nothing is connected before it starts."""
+        own = self._own_app()
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            path = scope.get("path", "")
+            app = next((app for at, app in self.ways_in.items() if path.startswith(at)), own)
+            await app(scope, receive, send)
+
+        return answer
+
+    def _own_app(self) -> AsgiFastStream:
         tasks: list[asyncio.Task[None]] = []
 
         @asynccontextmanager
@@ -139,12 +168,25 @@ class Service:
                 b"ready\n" if not missing else f"{missing}\n".encode(), 200 if not missing else 503
             )
 
+        @get
+        async def status(_scope: object) -> AsgiResponse:
+            missing = await self._missing()
+            found = await status_of(
+                self.name, self.wiring.runtime, self.looking, ailing=self.watchdog.ailing, missing=missing
+            )
+            return AsgiResponse(found.model_dump_json().encode(), 200, {"content-type": "application/json"})
+
         runtime_metrics = _Metrics(self.wiring)
         return AsgiFastStream(
             self.broker,
             logger=None,
             lifespan=lifespan,
-            asgi_routes=[("/livez", livez), ("/readyz", readyz), ("/metrics", runtime_metrics)],
+            asgi_routes=[
+                ("/livez", livez),
+                ("/readyz", readyz),
+                ("/metrics", runtime_metrics),
+                ("/status", status),
+            ],
         )
 
     @asynccontextmanager
@@ -193,9 +235,12 @@ def serve(
     timers: Timers | None = None,
     jobs: Sequence[Job] = (),
     on_adopted: Sequence[Job] = (),
+    waits: Waits | None = None,
 ) -> Service:
     """Wire a service; `.app()` is what a server runs."""
-    return Service(name, settings, streams, migrations, timers or Timers(), jobs, on_adopted)
+    return Service(
+        name, settings, streams, migrations, timers or Timers(), jobs, on_adopted, waits or Waits()
+    )
 
 
 class Program(Protocol):
@@ -209,12 +254,12 @@ class Program(Protocol):
     def settings(self) -> ProcessSettings:
         """Where it listens."""
 
-    def app(self) -> Any:
+    def app(self) -> ASGI:
         """Return the ASGI application."""
 
 
 def main(build: Callable[[], Program]) -> None:
-    """Run a process until it is told to stop; exit 1 with one sentence when it cannot start."""
+    """Run a process until it is told to stop, then exit 0; exit 1 with one sentence when it cannot start."""
     try:
         service = build()
     except ValidationError as error:
@@ -232,10 +277,16 @@ def main(build: Callable[[], Program]) -> None:
             timeout_graceful_shutdown=25,
         )
     )
-    with contextlib.suppress(SystemExit):  # uvicorn's own code for a failed start
+    # uvicorn ends in order and then raises the signal again, which by itself would end the process as if it had been killed.
+    signal.signal(signal.SIGTERM, _end)
+    with contextlib.suppress(SystemExit):  # of `_end`, and uvicorn's own for a failed start
         server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
 
 
 class _Checked:

@@ -54,6 +54,11 @@ class ServiceSettings(ProcessSettings):
     inbox_days: int = 14
     """Inbox rows older than this are deleted once `positions` have passed them."""
 
+    @property
+    def kafka_servers(self) -> list[str]:
+        """Each `host:port` that stands, with commas between, in `kafka_bootstrap_servers`; FastStream splits none."""
+        return [server.strip() for server in self.kafka_bootstrap_servers.split(",")]
+
     @field_validator("kafka_ca_file")
     @classmethod
     def _ca_file_holds_certificates(cls, file: str | None) -> str | None:

@@ -44,7 +44,7 @@ async def settle(
                     )
                     await inbox.move_position(tx, stream.consumer, [record])
                 else:
-                    await parked.still_waiting(tx, retry.id, reason=result.reason, patience=patience)
+                    await parked.still_waiting(tx, retry, now=now, reason=result.reason, patience=patience)
                 return "waiting"
             publish = runtime.publisher(
                 tx,
@@ -91,6 +91,13 @@ async def answer_repetition(
     await publish(refusal_event(stream, record, Refusal("id_reused", "Another command has used this id.")))
 
 
+async def drop_parked(runtime: Runtime, stream: Stream, record: Record, tx: asyncpg.Connection) -> None:
+    """Drop what is parked under a key that this record erases, and tell so."""
+    dropped = await parked.drop_erased(tx, stream.consumer, record.order_key)
+    if dropped:
+        runtime.metrics.alarm("parked_erased", consumer=stream.consumer, messages=dropped)
+
+
 async def put_aside(
     runtime: Runtime,
     stream: Stream,
@@ -105,6 +112,8 @@ async def put_aside(
         if retry is None:
             if await inbox.take(tx, stream.consumer, record) is inbox.Seen.PASSED:
                 return "passed"
+            if record.erases:
+                await drop_parked(runtime, stream, record, tx)
             await parked.park(
                 tx, stream.consumer, record, key=key or record.order_key, state="failed", reason=reason
             )

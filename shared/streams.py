@@ -22,6 +22,7 @@ from shared.messages import Message, registry
 from shared.messages.base import Role
 from shared.positions import SeekToPositions
 from shared.settings import ServiceSettings
+from shared.turns import take_turns
 from shared.wiring import Stream, Wiring
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
@@ -127,8 +128,9 @@ class Streams:
 def make_broker(settings: ServiceSettings, wiring: Wiring, security: Any = None) -> KafkaBroker:
     """Return the broker whose every delivery passes through `Delivery`; it only consumes, the relay sends."""
     read_batches_safely()
+    take_turns()
     return KafkaBroker(
-        settings.kafka_bootstrap_servers,
+        settings.kafka_servers,
         security=security,
         client_id=wiring.service,
         allow_auto_create_topics=False,  # deploy/access owns the topics

@@ -7,6 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.runtime import Runtime
+from shared.telemetry import LAG_STEP
 from shared.wiring import Stream, Wiring
 
 STANDSTILL_S = 60.0
@@ -27,6 +28,7 @@ class Watchdog:
         runtime = self.wiring.running()
         for stream in list(self.wiring.streams.values()):
             reason = await self._ailment(runtime, stream)
+            runtime.metrics.stands_still.labels(consumer=stream.consumer).set(reason is not None)
             if reason is None:
                 self.ailing.pop(stream.consumer, None)
             elif stream.consumer not in self.ailing:
@@ -36,7 +38,8 @@ class Watchdog:
 
     async def _ailment(self, runtime: Runtime, stream: Stream) -> str | None:
         consumer = stream.subscriber.consumer
-        if consumer is None or not hasattr(consumer, "assignment"):
+        # One that is still connecting has no part in its group yet; the others are looked at meanwhile.
+        if consumer is None or getattr(consumer, "_coordinator", None) is None:
             return None
         try:
             # aiokafka shows a consumer that lost its right to the group nowhere else.
@@ -56,8 +59,9 @@ class Watchdog:
         assigned = consumer.assignment()
         position = sum(handled.get(place, 0) for place in assigned)
         lag = sum(max(0, (consumer.highwater(place) or 0) - handled.get(place, 0)) for place in assigned)
-        if stream.kind != "batches":  # how many messages providers send is a secret until the box opens
-            runtime.metrics.lag.labels(consumer=stream.consumer).set(lag)
+        # How many messages providers send is a secret until the box opens.
+        shown = lag // LAG_STEP * LAG_STEP if stream.kind == "batches" else lag
+        runtime.metrics.lag.labels(consumer=stream.consumer).set(shown)
         before, since = self.moved.get(stream.consumer, (-1, monotonic()))
         if position != before or lag == 0:
             self.moved[stream.consumer] = (position, monotonic())

@@ -1,20 +1,25 @@
 """What runs beside the consumers: timers, second tries of parked messages, purging, and figures."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from time import time_ns
 from typing import Any
 
 import structlog
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER
 
-from shared import parked
+from shared import clock_skew, parked
 from shared.crash import crash
+from shared.envelope import as_uuid
 from shared.parked import Parked
 from shared.postgres import TRANSIENT, connect
 from shared.runtime import Runtime
 from shared.timers import Timers, take_due, try_again
+from shared.tracing import in_logs
+from shared.waiting import Looking
 from shared.wiring import Wiring
 
 TIMER_POLL_S = 0.25
@@ -48,10 +53,12 @@ async def fire_timer(runtime: Runtime, timers: Timers) -> bool:
                 return False
             now = await tx.fetchval("SELECT clock_timestamp()")
             publish = runtime.publisher(tx, cause=timer.cause, correlation=timer.cause, now=now)
+            began_ns = time_ns()
             crash("before_business")
             try:
                 async with tx.transaction():
-                    await timers.handlers[timer.kind](timer, tx, publish)
+                    with in_logs(runtime.service, timer.cause, timer.cause, as_uuid(timer.subject)):
+                        await timers.handlers[timer.kind](timer, tx, publish)
             except TRANSIENT:
                 raise
             except Exception as error:  # noqa: BLE001 # one timer's fault must not stop the others
@@ -62,7 +69,10 @@ async def fire_timer(runtime: Runtime, timers: Timers) -> bool:
             crash("before_commit")
         crash("after_commit")
     runtime.wake()
-    structlog.get_logger().info("timer", timer=timer.kind, subject=timer.subject)
+    if runtime.traces is not None and publish.has_said_inside:
+        runtime.traces.decided(timer.kind, timer.cause, timer.cause, began_ns, publish.purchase_id)
+    with in_logs(runtime.service, timer.cause, timer.cause, publish.purchase_id):
+        structlog.get_logger().info("timer", timer=timer.kind, subject=timer.subject)
     return True
 
 
@@ -89,8 +99,8 @@ async def _again(broker: KafkaBroker, subscriber: Any, message: Parked, *, as_ba
         await subscriber.process_message((message.record,) if as_batch else message.record)
 
 
-async def purge_inbox(runtime: Runtime) -> bool:
-    """Delete inbox rows that are older than any second delivery can be; return False, there is no hurry."""
+async def purge(runtime: Runtime) -> bool:
+    """Delete inbox rows that are older than any second delivery can be, and what else has had its time; return False."""
     await runtime.pool.execute(
         "DELETE FROM inbox WHERE received_at < clock_timestamp() - $1::interval",
         timedelta(days=runtime.settings.inbox_days),
@@ -101,21 +111,48 @@ async def purge_inbox(runtime: Runtime) -> bool:
         "OR event_id IN (SELECT event_id FROM log WHERE log.event_id = adopted.event_id)",
         timedelta(days=runtime.settings.inbox_days),
     )
+    await clock_skew.forget(runtime.pool)
     return False
 
 
-async def measure(runtime: Runtime) -> bool:
-    """Set the figures that need a look at the tables; return False."""
-    rows = await runtime.pool.fetch("SELECT state, count(*) AS n FROM parked GROUP BY state")
-    counts = {row["state"]: row["n"] for row in rows}
+async def measure(runtime: Runtime, looking: Looking) -> bool:
+    """Set the figures that need a look at the tables; return False.
+
+    What is from providers or goes to them does not show as a number: see `shared.telemetry`.
+    """
+    prefix = runtime.settings.topic_prefix
+    facing = [f"{prefix}{kind}" for kind in ("invitations.", "notices.", "replies.")]
+    rows = await runtime.pool.fetch(
+        "SELECT state, CASE WHEN facing THEN least(n, 1) ELSE n END AS n FROM ("
+        " SELECT state, EXISTS (SELECT FROM unnest($1::text[]) AS kind WHERE starts_with(topic, kind)) AS facing,"
+        " count(*) AS n FROM parked GROUP BY 1, 2) AS counted",
+        facing,
+    )
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["state"]] += row["n"]
     for state in ("waiting", "failed", "stuck"):
-        runtime.metrics.parked.labels(state=state).set(counts.get(state, 0))
+        runtime.metrics.parked.labels(state=state).set(counts[state])
     async with connect(runtime.pool) as connection:
         [outbox] = await connection.fetch(
-            "SELECT count(*) AS n, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age FROM outbox"
+            "SELECT count(*) FILTER (WHERE NOT EXISTS ("
+            "  SELECT FROM unnest($1::text[]) AS kind WHERE starts_with(topic, kind))) AS n,"
+            " coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float AS age FROM outbox",
+            facing,
         )
+        look = await looking.look(connection)
+        skew = await clock_skew.measured(connection)
+    if skew is not None:
+        runtime.metrics.skew_seconds.set(skew.total_seconds())
     runtime.metrics.outbox_rows.set(outbox["n"])
     runtime.metrics.outbox_age_seconds.set(outbox["age"])
+    for step in looking.waits.steps:
+        ages = [age for at, _, age in look.purchases if at is step]
+        runtime.metrics.purchases.labels(step=step.name).set(len(ages))
+        runtime.metrics.purchase_age_seconds.labels(step=step.name).set(max(ages, default=0.0))
+    for queue, (waiting, oldest) in look.queues.items():
+        runtime.metrics.queue_rows.labels(queue=queue).set(waiting)
+        runtime.metrics.queue_age_seconds.labels(queue=queue).set(oldest)
     return False
 
 

@@ -3,8 +3,8 @@
 A service also reads what it writes: after a restore it reads its own stream back.
 """
 
-SERVICES = {"aggregation", "rfp", "distribution", "bidding", "notification"}
-PEOPLE = {"portal", "officer", "operator"}
+SERVICES = {"aggregation", "rfp", "distribution", "bidding", "notification", "portal"}
+PEOPLE = {"officer", "operator"}
 MONITORS = {"lag-exporter", "keda"}
 EVERYONE = SERVICES | PEOPLE | MONITORS
 
@@ -13,22 +13,27 @@ INTERNAL: dict[str, tuple[set[str], set[str]]] = {
     "aggregation.commands": ({"portal"}, {"aggregation"}),
     "rfp.commands": ({"portal"}, {"rfp"}),
     "bidding.commands": ({"portal"}, {"bidding"}),
+    "aggregation.administration": ({"operator"}, {"aggregation"}),
     "rfp.verifications": ({"officer"}, {"rfp"}),
     "rfp.registrations": ({"operator"}, {"rfp"}),
     "aggregation.events": (
         {"aggregation"},
-        {"aggregation", "rfp", "bidding", "notification", "portal", "officer"},
+        {"aggregation", "rfp", "bidding", "notification", "portal", "officer", "operator"},
     ),
+    "aggregation.evidence": ({"aggregation"}, {"aggregation", "officer"}),
     "aggregation.usage": ({"aggregation"}, {"aggregation", "rfp", "bidding"}),
     "aggregation.contacts": ({"aggregation"}, {"aggregation", "notification", "portal", "officer"}),
     "aggregation.credentials": ({"aggregation"}, {"aggregation", "notification", "portal"}),
     "rfp.events": (
         {"rfp"},
-        {"rfp", "distribution", "bidding", "notification", "portal", "officer", "operator"},
+        {"rfp", "aggregation", "distribution", "bidding", "notification", "portal", "officer", "operator"},
     ),
     "rfp.documents": ({"rfp"}, {"rfp", "distribution"}),
     "distribution.events": ({"distribution"}, {"distribution", "notification", "portal"}),
-    "bidding.events": ({"bidding"}, {"bidding", "rfp", "distribution", "notification", "portal"}),
+    "bidding.events": (
+        {"bidding"},
+        {"bidding", "aggregation", "rfp", "distribution", "notification", "portal"},
+    ),
     "bidding.comparisons": ({"bidding"}, {"bidding", "notification", "portal"}),
     "notification.events": ({"notification"}, {"notification", "portal"}),
 }
@@ -38,12 +43,11 @@ OF_PROVIDERS: dict[str, tuple[set[str], set[str]]] = {
     "replies.": (set(), {"bidding"}),
     "notices.": ({"bidding", "notification"}, {"bidding", "notification"}),
 }
-# What a monitor sees the names and offsets of. The exporter sees none of the topics of providers.
-SEEN_BY_MONITORS = {
-    "lag-exporter": ("aggregation.", "rfp.", "distribution.", "bidding.", "notification."),
-    "keda": ("aggregation.", "rfp.", "distribution.", "bidding.", "notification.", "replies."),
-}
-GROUPS_SEEN_BY_MONITORS = ("aggregation.", "rfp.", "distribution.", "bidding.", "notification.")
+# What a monitor sees the names and offsets of: none of the topics of providers.
+SEEN_BY_MONITORS = dict.fromkeys(
+    MONITORS, ("aggregation.", "rfp.", "distribution.", "bidding.", "notification.")
+)
+GROUPS_SEEN_BY_MONITORS = ("aggregation.", "rfp.", "distribution.", "bidding.", "notification.", "portal.")
 
 
 def may_write(who: str, topic: str) -> bool:

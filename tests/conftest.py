@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local.postgres import LocalPostgres
 
-SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification", "portal")
 ROLES = (*SERVICES, "opener")
 ROLE_PASSWORD = "for-tests"  # of a server that ends with the tests
 _numbers = count(1)

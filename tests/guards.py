@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TREE = Path(__file__).parents[1]
-COPIED = ("services", "shared", "linepool", "deploy", "tests", "pyproject.toml")
+COPIED = ("services", "shared", "linepool", "deploy", "docs", "tests", "pyproject.toml")
 AT_ONCE = 2
 SECONDS = 240
 
@@ -33,6 +33,117 @@ class Guard:
 
 
 GUARDS = (
+    Guard(
+        "any message drops what is parked before it",
+        "shared/delivery.py",
+        "    if record.erases:\n        await drop_parked(",
+        "    if record.key:\n        await drop_parked(",
+        "tests/service/delivery/test_delivery_parked.py"
+        "::test_behind_a_message_that_fails_its_own_key_waits_in_order_and_others_go_on",
+    ),
+    Guard(
+        "who is erased is not locked",
+        "services/aggregation/store/people.py",
+        "code_assigned_at, code_open, erased_at FROM people WHERE person_id = $1 FOR UPDATE",
+        "code_assigned_at, code_open, erased_at FROM people WHERE person_id = $1",
+        "tests/service/aggregation/test_aggregation_erasure.py"
+        "::test_who_is_named_while_they_are_erased_is_needed_or_refused",
+    ),
+    Guard(
+        "an erased person is named again",
+        "services/aggregation/handlers/groups.py",
+        "    refusal = refuse_erased(await people.lock_person(tx, contact_id), publish.now)\n",
+        "    refusal = None\n",
+        "tests/service/aggregation/test_aggregation_erasure.py"
+        "::test_nobody_brings_an_erased_person_back_by_naming_them",
+    ),
+    Guard(
+        "replies are counted",
+        "shared/batches.py",
+        "    runtime.metrics.slowest_answer.note(",
+        '    runtime.metrics.handled.labels(consumer=stream.consumer, outcome="handled").inc(len(records))\n'
+        "    runtime.metrics.slowest_answer.note(",
+        "tests/flow/test_what_operators_see.py"
+        "::test_figures_logs_and_traces_are_the_same_however_many_have_replied",
+    ),
+    Guard(
+        "replies are logged",
+        "shared/batches.py",
+        "    runtime.metrics.slowest_answer.note(",
+        '    __import__("structlog").get_logger().info("handled", consumer=stream.consumer)\n'
+        "    runtime.metrics.slowest_answer.note(",
+        "tests/flow/test_what_operators_see.py"
+        "::test_figures_logs_and_traces_are_the_same_however_many_have_replied",
+    ),
+    Guard(
+        "receipts are traced",
+        "shared/tracing.py",
+        "            if topic.removeprefix(topic_prefix).startswith(PROVIDER_FACING):\n                continue\n",
+        "",
+        "tests/flow/test_what_operators_see.py"
+        "::test_figures_logs_and_traces_are_the_same_however_many_have_replied",
+    ),
+    Guard(
+        "a reply's row is in the outbox's figure",
+        "shared/workers.py",
+        '"SELECT count(*) FILTER (WHERE NOT EXISTS ("',
+        '"SELECT count(*) FILTER (WHERE true OR NOT EXISTS ("',
+        "tests/service/bidding/test_bidding_waits.py::test_rows_for_providers_are_not_counted_and_their_age_is_told",
+    ),
+    Guard(
+        "a weak finding qualifies",
+        "services/rfp/qualification.py",
+        " and _STRENGTH[LEVELS[one.method]] >= _STRENGTH[level]",
+        "",
+        "tests/unit/rfp/test_rfp_qualification.py::test_a_group_is_qualified_exactly_when_the_policy_is_met",
+    ),
+    Guard(
+        "a finding cites what nobody filed",
+        "services/rfp/verifying.py",
+        "    if not set(finding.evidence) <= await findings.filed(tx, finding):\n",
+        "    if False:\n",
+        "tests/service/rfp/test_rfp_levels.py"
+        "::test_a_finding_cites_documents_that_were_filed_about_its_party",
+    ),
+    Guard(
+        "an address that nobody confirmed",
+        "services/rfp/verifying.py",
+        "    if found_address and not await findings.is_address_confirmed(tx, finding):\n",
+        "    if False:\n",
+        "tests/service/rfp/test_rfp_levels.py::test_an_address_that_nobody_has_confirmed_is_no_level",
+    ),
+    Guard(
+        "a secret overtakes the address that it is for",
+        "services/notification/store/mails.py",
+        " OR c.version >= due.contact_version)",
+        " OR true)",
+        "tests/service/notification/test_notification_people.py"
+        "::test_a_link_waits_for_the_contact_that_it_was_assigned_with",
+    ),
+    Guard(
+        "an older address takes a newer one's place",
+        "services/notification/store/people.py",
+        " OR c.version < excluded.version RETURNING true",
+        " OR true RETURNING true",
+        "tests/service/notification/test_notification_people.py"
+        "::test_an_older_contact_that_comes_again_changes_nothing_and_is_no_news",
+    ),
+    Guard(
+        "a code goes where another one belongs",
+        "services/notification/domain/mails.py",
+        " and meant != reached.version:",
+        " and False:",
+        "tests/unit/notification/test_notification_personal.py"
+        "::test_a_code_goes_to_the_address_that_it_is_for_and_to_no_other",
+    ),
+    Guard(
+        "the minimum is decided before the facts are back",
+        "services/aggregation/handlers/minimum.py",
+        "    if await _facts_come_again(tx, decided, purchase_id):\n",
+        "    if False:\n",
+        "tests/service/aggregation/test_aggregation_minimum.py"
+        "::test_a_lost_database_does_not_find_a_group_too_small_before_its_buyers_are_back",
+    ),
     Guard(
         "no inbox key",
         "shared/sql/0001_delivery.sql",
@@ -131,10 +242,125 @@ GUARDS = (
     Guard(
         "adopted entry chained anew",
         "shared/outbox.py",
-        "await self._log(message, adopted.entry, adopted.chain)",
-        'await self._log(message, adopted.entry, adopted.entry.head_after(subject["chain"]))',
+        "await self._log(message.stream, message.subject, adopted.entry, adopted.chain)",
+        'await self._log(message.stream, message.subject, adopted.entry, adopted.entry.head_after(subject["chain"]))',
         "tests/service/delivery/test_delivery_log.py"
         "::test_a_restored_log_is_as_it_was_in_whatever_order_and_new_facts_go_on_from_its_head",
+    ),
+    Guard(
+        "granting to who is on the list no more",
+        "services/distribution/ledger.py",
+        "            JOIN listed_providers AS listed USING (purchase_id, request_version, provider_id)\n",
+        "",
+        "tests/service/distribution/test_distribution_access_list.py"
+        "::test_who_was_offered_the_request_and_is_on_its_list_no_more_is_refused",
+    ),
+    Guard(
+        "a record's own place believed",
+        "shared/fetched.py",
+        "if (count and not records) or not self._are_in_order(records):",
+        "if count and not records:",
+        "tests/unit/test_fetched_batches.py::test_a_record_that_says_it_stands_elsewhere_moves_nobody_there",
+    ),
+    Guard(
+        "an unreadable batch raises",
+        "shared/fetched.py",
+        "        except (CorruptRecordException, ValueError, OverflowError, MemoryError):\n",
+        "        except MemoryError:\n",
+        "tests/unit/test_fetched_batches.py"
+        "::test_an_unreadable_record_stands_in_its_place_and_what_follows_is_read",
+    ),
+    Guard(
+        "unpacking without a bound",
+        "shared/unpacking.py",
+        "member.decompress(packed, UNPACKED_BYTES + 1 - len(unpacked))\n"
+        "        if len(unpacked) > UNPACKED_BYTES or not member.eof:",
+        "member.decompress(packed)\n        if not member.eof:",
+        "tests/unit/test_fetched_batches.py"
+        "::test_many_small_streams_that_hold_too_much_together_are_not_unpacked",
+    ),
+    Guard(
+        "a seal bound to nothing",
+        "shared/sealing.py",
+        'return f"linepool offer {purchase_id} {request_version} {provider_id} {revision}"',
+        'return "linepool offer"',
+        "tests/service/bidding/test_bidding_seals.py"
+        "::test_a_seal_opens_only_for_its_purchase_version_provider_and_revision",
+    ),
+    Guard(
+        "an inner seal bound to nothing",
+        "shared/sealing.py",
+        'return f"linepool offer for custodian {purchase_id} {request_version} {provider_id} {revision}"',
+        'return "linepool offer for custodian"',
+        "tests/unit/bidding/test_the_opener_decides.py"
+        "::test_an_inner_box_that_somebody_takes_out_and_seals_for_something_else_does_not_open",
+    ),
+    Guard(
+        "a custodian's key taken early",
+        "services/bidding/domain/custodian.py",
+        "    if now < request.deadline:\n",
+        "    if False:\n",
+        "tests/service/bidding/test_bidding_custodians.py"
+        "::test_a_key_that_comes_before_the_deadline_is_refused_and_kept_nowhere",
+    ),
+    Guard(
+        "a custodian's key sent early",
+        "services/portal/domain/orders.py",
+        "    if newest(facts, DeadlinePassed) is None:\n",
+        "    if False:\n",
+        "tests/service/portal/test_custodians.py::test_before_the_deadline_a_key_is_neither_sent_nor_kept",
+    ),
+    Guard(
+        "opening with a key that is not the custodian's",
+        "services/bidding/opener/domain.py",
+        '        "wrong_custodian_key": not _is_half_of(closing.released_key, closing.custodian_key),\n',
+        "",
+        "tests/unit/bidding/test_the_opener_decides.py::test_one_thing_against_it_keeps_a_box_shut",
+    ),
+    Guard(
+        "after a restore an erased person's papers come back",
+        "services/aggregation/handlers/evidence.py",
+        "        await _file_as_before(tx, publish, filing, person)\n        return None\n",
+        "        pass\n",
+        "tests/service/aggregation/test_aggregation_erasure.py"
+        "::test_after_a_restore_no_paper_of_who_was_erased_comes_back_whichever_order_comes_first",
+    ),
+    Guard(
+        "a document is handed out unread",
+        "services/portal/api/purchases.py",
+        "        async for _ in terms_store.read(db, *about):\n            pass\n",
+        "        pass\n",
+        "tests/service/portal/test_terms_documents.py"
+        "::test_a_document_other_than_announced_is_never_handed_out",
+    ),
+    Guard(
+        "opening without the closing",
+        "services/bidding/opener/domain.py",
+        '        "not_closed": not (closing.closed and closing.deadline_passed),\n',
+        "",
+        "tests/unit/bidding/test_the_opener_decides.py::test_one_thing_against_it_keeps_a_box_shut",
+    ),
+    Guard(
+        "opening while messages are on their way",
+        "services/bidding/opener/domain.py",
+        "closing.positions.get(place, 0) < end or",
+        "False or",
+        "tests/unit/bidding/test_the_opener_decides.py::test_one_thing_against_it_keeps_a_box_shut",
+    ),
+    Guard(
+        "a receipt not chained to the one before",
+        "linepool/receipts/chain.py",
+        "sha256(head.hash + sha256(canonical_json(rest)).digest())",
+        "sha256(sha256(canonical_json(rest)).digest())",
+        "tests/unit/receipts/test_the_documented_example.py::test_our_own_verification_agrees",
+    ),
+    Guard(
+        "the same message answered anew",
+        "services/bidding/intake.py",
+        "            again[arrival.id] = before\n",
+        "            new[arrival.id] = arrival\n",
+        "tests/service/bidding/test_bidding_intake.py"
+        "::test_the_same_message_again_gets_the_same_receipt_again",
     ),
     Guard(
         "position not written",

@@ -86,7 +86,14 @@ class MemoryKafka:
         self.append(message.stream, message.to_bytes(), headers, message.subject.encode())
         return id_
 
-    def event(self, message: Message, *, id: UUID | None = None, sequence: int | None = None) -> UUID:  # noqa: A002
+    def event(
+        self,
+        message: Message,
+        *,
+        id: UUID | None = None,  # noqa: A002
+        sequence: int | None = None,
+        causation: UUID | None = None,
+    ) -> UUID:
         """Append an event as another service would."""
         id_ = id or uuid4()
         envelope = Envelope(
@@ -97,9 +104,9 @@ class MemoryKafka:
             time=datetime.now(UTC),
             sequence=sequence,
             correlation_id=id_,
-            causation_id=id_,
+            causation_id=causation or id_,
         )
-        self.append(message.stream, message.to_bytes(), envelope.to_headers(), message.subject.encode())
+        self.append(message.stream, message.to_body(), envelope.to_headers(), message.subject.encode())
         return id_
 
     def from_provider(
@@ -121,7 +128,7 @@ class MemoryKafka:
         found = []
         for record in self.topics[topic]:
             type_ = read_headers(record.headers).type
-            found.append(registry[type_ or ""].model_validate_json(record.value or b""))
+            found.append(registry[type_ or ""].from_record(record.key, record.value))
         return found
 
     @asynccontextmanager
@@ -232,7 +239,7 @@ class Running:
     async def tables(self, *, without: Sequence[str] = ()) -> dict[str, list[str]]:
         """Return every table of the service's schema as sorted rows of text, but for what is only measured."""
         names = await self.pool.fetch(
-            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'clock_skew'"
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'clock_skews'"
         )
         return {
             name["tablename"]: sorted(

@@ -30,6 +30,7 @@ from deploy.access.difference import (
     admitted,
     compare,
     cut_off,
+    kept_on,
     together,
     wanted_of_everyone,
 )
@@ -58,7 +59,7 @@ def apply_access(broker: Broker, passwords: Mapping[str, str]) -> Difference:
 def difference_of(broker: Broker, trusted: Collection[str] = ()) -> Difference:
     """Return what differs between the broker and deploy/access/; see `compare`."""
     found = look(broker)
-    return compare(found, wanted_of_everyone(found), trusted)
+    return compare(found, kept_on(broker.replicas, wanted_of_everyone(found)), trusted)
 
 
 def add_provider(broker: Broker, pid: str, password: str) -> Login:
@@ -71,7 +72,8 @@ def add_provider(broker: Broker, pid: str, password: str) -> Login:
 
 def add_providers(broker: Broker, passwords: Mapping[str, str], *, quotas: bool = True) -> tuple[Login, ...]:
     """Do what `add_provider` does for many at once (`passwords` by id); the logins come in the same order."""
-    wanted = together(admitted(pid, broker.prefix, quotas=quotas) for pid in passwords)
+    everyone = together(admitted(pid, broker.prefix, quotas=quotas) for pid in passwords)
+    wanted = kept_on(broker.replicas, everyone)
     logins = tuple(Login(broker.prefix + provider(pid).name, password) for pid, password in passwords.items())
     settle(broker, compare(look(broker), wanted), {login.username: login.password for login in logins})
     return logins
@@ -84,7 +86,7 @@ def admit_provider(
 
     With `certificate` it has no user with a password. Raises AccessError if it needs a password and none is given.
     """
-    wanted = admitted(pid, broker.prefix, password=not certificate)
+    wanted = kept_on(broker.replicas, admitted(pid, broker.prefix, password=not certificate))
     difference = compare(look(broker), wanted)
     if difference.users_missing and password is None:
         raise AccessError(
@@ -102,7 +104,7 @@ def cut_provider_off(broker: Broker, pid: str, *, delete_topics: bool = False) -
     """
     found = look(broker)
     kept = tuple(topic for topic in provider_topics(pid, broker.prefix) if topic.name in found.topics)
-    difference = compare(found, cut_off(pid, broker.prefix, kept))
+    difference = compare(found, kept_on(broker.replicas, cut_off(pid, broker.prefix, kept)))
     settle(broker, difference, {})
     if delete_topics:
         admin = broker.client()
@@ -162,7 +164,12 @@ def _create_topics(admin: AdminClient, missing: Sequence[Topic]) -> None:
     if missing:
         # -1 stands for the broker's own replication factor.
         made = [
-            NewTopic(topic.name, topic.partitions, replication_factor=-1, config=topic.config())
+            NewTopic(
+                topic.name,
+                topic.partitions,
+                replication_factor=topic.replicas or -1,
+                config=topic.config(),
+            )
             for topic in missing
         ]
         patiently(lambda: results(admin.create_topics(made), KafkaError.TOPIC_ALREADY_EXISTS))

@@ -40,15 +40,21 @@ class AccessError(Exception):
 
 @dataclass(frozen=True)
 class Broker:
-    """Where a Kafka is, who administers it, and the prefix that stands before all our names there."""
+    """Where a Kafka is, who administers it, and the prefix that stands before all our names there.
+
+    `replicas` is on how many of its brokers each topic of ours is kept; None: on as many as it chooses.
+    """
 
     bootstrap_servers: str
     admin: Login
     ca_file: Path | None = None
     prefix: str = ""
+    replicas: int | None = None
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
+        if self.replicas is not None and self.replicas < 1:
+            raise ValueError(f"a topic is kept on one broker or more, unlike {self.replicas}")
 
     def client(self) -> AdminClient:
         """Return a new client for administration."""

@@ -1,10 +1,11 @@
 """What must change at a broker so that it is what deploy/access/ says. It decides and asks nobody."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.access.found import Found, HeldRule, held
 from deploy.access.model import (
+    MIN_INSYNC,
     AclRule,
     Topic,
     acls_of,
@@ -50,6 +51,8 @@ class Difference:
     """By topic: what each setting must become; None: what the broker has by itself."""
     partitions: tuple[tuple[str, int, int], ...] = ()
     """Topic, how many there are, how many there should be. Not put right: keys would change their partition."""
+    replicas: tuple[tuple[str, int, int], ...] = ()
+    """Topic, on how many brokers it is, on how many it should be. Not put right: it moves all that the topic holds."""
     foreign_rules: tuple[HeldRule, ...] = ()
     """What others may do to ours. Not put right: they are not our rules."""
 
@@ -75,6 +78,10 @@ class Difference:
         found = [
             f"topic {name} has {has} partitions instead of {wanted}; changing that would change the order of its records"
             for name, has, wanted in self.partitions
+        ]
+        found += [
+            f"topic {name} is on {has} brokers instead of {wanted}; kafka-reassign-partitions.sh moves it"
+            for name, has, wanted in self.replicas
         ]
         return found + [f"a rule of somebody else reaches ours: {rule}" for rule in self.foreign_rules]
 
@@ -137,13 +144,19 @@ def together(parts: Iterable[Wanted]) -> Wanted:
     )
 
 
+def kept_on(replicas: int | None, wanted: Wanted) -> Wanted:
+    """Return the same with topics that are kept on so many brokers; None: on as many as their Kafka chooses."""
+    return replace(wanted, topics=tuple(replace(topic, replicas=replicas) for topic in wanted.topics))
+
+
 def compare(found: Found, wanted: Wanted, trusted: Collection[str] = ()) -> Difference:
     """Return what must change. `trusted` are others (`User:backup`) whose rules about our topics are in order."""
     rules = {held(rule): rule for rule in wanted.rules}
     about = {f"User:{user}" for user in wanted.about}
     there = [topic for topic in wanted.topics if topic.name in found.topics]
     counts = [(topic.name, found.topics[topic.name].partitions, topic.partitions) for topic in there]
-    settings = [(topic.name, _settings(found.topics[topic.name].settings, topic.config())) for topic in there]
+    copies = [(topic.name, found.topics[topic.name].replicas, topic.replicas) for topic in there]
+    settings = [(topic.name, _settings(found.topics[topic.name].settings, topic)) for topic in there]
     quotas = [
         (user, _quotas(found.quotas.get(user, {}), wanted.quotas.get(user, {})))
         for user in sorted(wanted.about)
@@ -157,19 +170,24 @@ def compare(found: Found, wanted: Wanted, trusted: Collection[str] = ()) -> Diff
         topics_missing=tuple(topic for topic in wanted.topics if topic.name not in found.topics),
         settings=tuple((name, values) for name, values in settings if values),
         partitions=tuple((name, has, should) for name, has, should in counts if has != should),
+        replicas=tuple((name, has, should) for name, has, should in copies if should and has < should),
         foreign_rules=tuple(sorted(one for one in found.foreign_rules if one.principal not in trusted)),
     )
 
 
-def _settings(has: Mapping[str, str], should: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
-    names = sorted({*has, *should})
+def _settings(has: Mapping[str, str], topic: Topic) -> tuple[tuple[str, str | None], ...]:
+    should = topic.config()
+    # Who chooses on how many brokers a topic is also chooses how many of them must have it.
+    theirs = set() if topic.replicas else {MIN_INSYNC}
+    names = sorted({*has, *should} - theirs)
     return tuple((name, should.get(name)) for name in names if has.get(name) != should.get(name))
 
 
 def _quotas(has: Mapping[str, float], should: Mapping[str, float]) -> tuple[tuple[str, float | None], ...]:
-    if same(has, should):
-        return ()
-    return tuple((name, should.get(name)) for name in sorted({*has, *should}))
+    def alike(name: str) -> bool:
+        return same(*({name: one[name]} if name in one else {} for one in (has, should)))
+
+    return tuple((name, should.get(name)) for name in sorted({*has, *should}) if not alike(name))
 
 
 def _shown(value: object) -> str:

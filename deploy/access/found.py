@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
@@ -19,7 +20,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from deploy.access.broker import PATIENCE_SECONDS, Broker, patiently, results
+from deploy.access.broker import PATIENCE_SECONDS, AccessError, Broker, code, patiently, results
 from deploy.access.model import AclRule, kafka_users, provider, provider_acls, provider_topics, topics
 from deploy.access.quotas import user_quotas
 
@@ -27,6 +28,7 @@ Standing = Literal["admitted", "cut off", "absent"]
 LOCKED_ITERATIONS = 4099
 """How a user is told that has a password which nobody knows. A user is never deleted: Kafka 4.4 forgets every password when it
 starts again and reads in its log that one was deleted (docs/decisions/0010)."""
+_NOT_ALLOWED = (KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _SOME_ID = "aaaaaaaaaaaa"
 _ANY_ID = "([a-z0-9]{12})"
 
@@ -56,6 +58,8 @@ class FoundTopic:
     """A topic at the broker, with the settings that were made for it."""
 
     partitions: int
+    replicas: int
+    """Of the partition that has the fewest."""
     settings: Mapping[str, str]
 
 
@@ -90,12 +94,24 @@ class Found:
 
 
 def look(broker: Broker) -> Found:
-    """Ask the broker. Raises KafkaException when it refuses, AccessError when it is away."""
+    """Ask the broker. Raises AccessError when it is away or the login may not look, KafkaException when it refuses otherwise."""
+    try:
+        return _look(broker)
+    except KafkaException as error:
+        if code(error) in _NOT_ALLOWED:
+            raise AccessError(
+                f"Kafka does not let {broker.admin.username} look: it takes Describe and DescribeConfigs, both on the"
+                f" cluster and on the topics whose names begin with {broker.prefix!r}"
+            ) from error
+        raise
+
+
+def _look(broker: Broker) -> Found:
     prefix = broker.prefix
     admin = broker.client()
     here = patiently(lambda: admin.list_topics(timeout=10)).topics
-    partitions = {name: len(topic.partitions) for name, topic in here.items() if is_ours(name, prefix)}
-    settings = _settings_of(broker, list(partitions))
+    ours_here = {name: topic.partitions for name, topic in here.items() if is_ours(name, prefix)}
+    settings = _settings_of(broker, list(ours_here))
     # Without names the answer is one future, and not a dictionary as the published types have it.
     ask_for_all: Any = admin.describe_user_scram_credentials
     everyone = patiently(lambda: ask_for_all().result(PATIENCE_SECONDS))
@@ -114,7 +130,12 @@ def look(broker: Broker) -> Found:
     ours = frozenset(rule for rule in held_rules if is_our_user(rule.principal.removeprefix("User:"), prefix))
     return Found(
         prefix=prefix,
-        topics={name: FoundTopic(count, settings[name]) for name, count in partitions.items()},
+        topics={
+            name: FoundTopic(
+                len(partitions), min(len(one.replicas) for one in partitions.values()), settings[name]
+            )
+            for name, partitions in ours_here.items()
+        },
         users=frozenset(
             name for name, user in everyone.items() if is_our_user(name, prefix) and not _is_locked(user)
         ),

@@ -19,13 +19,17 @@ Pattern = Literal["LITERAL", "PREFIXED"]
 Kind = Literal["service", "person", "monitor", "process", "provider"]
 """A `monitor` describes and reads nothing; a `process` has a role at Postgres and no user at Kafka."""
 
+MIN_INSYNC = "min.insync.replicas"
 _PROVIDER_ID = re.compile(r"[a-z0-9]{12}")
 _PREFIX = re.compile(r"([a-z0-9-]+\.)?")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic. Times in milliseconds (-1: for ever), size in bytes per batch of records."""
+    """One topic. Times in milliseconds (-1: for ever), size in bytes per batch of records.
+
+    `replicas` is on how many brokers it is kept; None: on as many as its Kafka chooses.
+    """
 
     name: str
     partitions: int
@@ -36,6 +40,7 @@ class Topic:
     segment_ms: int | None = None
     max_compaction_lag_ms: int | None = None
     delete_retention_ms: int | None = None
+    replicas: int | None = None
 
     def config(self) -> dict[str, str]:
         """Return the topic's settings under Kafka's names."""
@@ -47,6 +52,8 @@ class Topic:
             "segment.ms": self.segment_ms,
             "max.compaction.lag.ms": self.max_compaction_lag_ms,
             "delete.retention.ms": self.delete_retention_ms,
+            # One broker may be away, and whatever was acknowledged is on two even then.
+            MIN_INSYNC: self.replicas and max(1, self.replicas - 1),
         }
         return {name: str(value) for name, value in values.items() if value is not None}
 

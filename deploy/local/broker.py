@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,8 @@ FLAGS = (
     *("-Xms64m", "-Xmx384m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     *("-XX:ReservedCodeCacheSize=64m", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError"),
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
-    # Every refused access is one line in the log.
+    # Every refused access is one line in the log, with its time: without a format it would count from the start.
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd_HH:mm:ss.SSSXXX",
     "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info",
 )
 CIPHER_SUITES = (
@@ -47,10 +49,22 @@ class BrokerSettings:
     @classmethod
     def new(cls) -> Self:
         """Choose free ports and random passwords."""
-        cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=").replace("-", "A")
+        cluster = kafka_uuid()
         controller, internal, services, client, providers = free_ports(5)
         admin, broker = secrets.token_hex(16), secrets.token_hex(16)
         return cls(cluster, controller, internal, services, client, providers, admin, broker)
+
+    def elsewhere(self) -> Self:
+        """Return the same with other free ports."""
+        controller, internal, services, client, providers = free_ports(5)
+        return replace(
+            self,
+            controller_port=controller,
+            internal_port=internal,
+            services_port=services,
+            client_port=client,
+            providers_port=providers,
+        )
 
     @property
     def ports(self) -> dict[str, int]:
@@ -61,6 +75,35 @@ class BrokerSettings:
             "SERVICES": self.services_port,
             "CLIENT": self.client_port,
             "PROVIDERS": self.providers_port,
+        }
+
+
+def kafka_uuid() -> str:
+    """Return a new id as Kafka writes it, of a cluster or of a folder; it may not begin with a hyphen."""
+    return base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node of a cluster of several, each broker and controller, that share logins and certificates.
+
+    `controllers` is Kafka's list of all of them (`id@host:port:directory id`), `bootstrap` where their controllers are.
+    """
+
+    node_id: int
+    settings: BrokerSettings
+    tls: BrokerTls
+    controllers: str
+    bootstrap: str
+    nodes: int
+
+    def properties(self) -> Mapping[str, object]:
+        """Return what such a node is told otherwise than a single one; what Kafka keeps for itself is on all of them."""
+        own = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+        return {
+            "node.id": self.node_id,
+            "controller.quorum.bootstrap.servers": self.bootstrap,
+            **{f"{topic}.replication.factor": self.nodes for topic in own},
         }
 
 
@@ -101,7 +144,9 @@ class BrokerHandle:
         return Login("admin", self._settings.admin_password)
 
 
-def broker_properties(settings: BrokerSettings, data: Path, tls: BrokerTls, session: timedelta) -> str:
+def broker_properties(
+    settings: BrokerSettings, data: Path, tls: BrokerTls, session: timedelta, member: Member | None = None
+) -> str:
     """Return the text of server.properties: one node, broker and controller, closed to all but its users.
 
     No listener speaks without TLS. INTERNAL and CONTROLLER are the broker's own; SERVICES is for the services, CLIENT for
@@ -160,5 +205,6 @@ def broker_properties(settings: BrokerSettings, data: Path, tls: BrokerTls, sess
         # FLAGS leave out Java's second compiler, which starts faster; without it, AES costs three times as much.
         "ssl.cipher.suites": ",".join(CIPHER_SUITES),
         **tls.properties("PROVIDERS"),
+        **(member.properties() if member else {}),
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -72,6 +72,11 @@ class Contained(ABC):
         self._keep_log()
         self._container.stop()
 
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self._keep_log()
+
     def _running(self) -> bool:
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()

@@ -14,28 +14,41 @@ from confluent_kafka import KafkaException
 
 from deploy.access.certificates import write_private
 from deploy.access.login import admin_client
-from deploy.local.broker import FLAGS, SESSION, BrokerHandle, BrokerSettings, broker_properties
+from deploy.local.broker import (
+    FLAGS,
+    SESSION,
+    BrokerHandle,
+    BrokerSettings,
+    Member,
+    broker_properties,
+)
 from deploy.local.handles import StackError
 from deploy.local.jars import kafka_jars
 from deploy.local.process import answers, end, is_free, launch, wait_until
-from deploy.local.tls import broker_tls
+from deploy.local.tls import BrokerTls, broker_tls
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 
 
 class LocalKafka(BrokerHandle):
-    """One broker in one folder. The same folder gives the same address, data and admin again."""
+    """One broker in one folder. The same folder gives the same address, data and admin again.
 
-    def __init__(self, folder: Path, session: timedelta = SESSION) -> None:
+    As a `member` it is one node of several, and answers once most of them run.
+    """
+
+    def __init__(self, folder: Path, session: timedelta = SESSION, *, member: Member | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._session = session
-        self._tls = broker_tls(folder / "tls")
+        self._member = member
+        self._tls = self._certificates()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_new = False
         remembered = folder / "settings.json"
-        if remembered.exists():
+        if member:
+            self._settings = self._remember(member.settings)
+        elif remembered.exists():
             # A folder of an earlier version lacks some ports.
             kept = json.loads(remembered.read_text())
             self._settings = self._remember(BrokerSettings(**asdict(BrokerSettings.new()) | kept))
@@ -65,12 +78,18 @@ class LocalKafka(BrokerHandle):
         """Start the process without waiting for it."""
         if self.pid:
             return
-        for port in self._settings.ports.values():
-            if not is_free(port):
-                raise StackError(f"port {port} of the Kafka in {self._folder} is taken by another program")
-        properties = broker_properties(self._settings, self._folder / "data", self._tls, self._session)
-        write_private(self._folder / "server.properties", properties.encode())
+        self._tls = self._certificates()
         self._is_new = not (self._folder / "data" / "meta.properties").exists()
+        if taken := [port for port in self._settings.ports.values() if not is_free(port)]:
+            if self._member or not self._is_new:
+                raise StackError(
+                    f"port {taken[0]} of the Kafka in {self._folder} is taken by another program"
+                )
+            self._settings = self._remember(self._settings.elsewhere())
+        properties = broker_properties(
+            self._settings, self._folder / "data", self._tls, self._session, self._member
+        )
+        write_private(self._folder / "server.properties", properties.encode())
         if self._is_new:
             self._format()
         self._process = launch(
@@ -87,12 +106,21 @@ class LocalKafka(BrokerHandle):
         try:
             self._wait()
         except StackError:
-            if not self._is_new or self.pid or "Address already in use" not in self.log.read_text():
+            if (
+                self._member
+                or not self._is_new
+                or self.pid
+                or "Address already in use" not in self.log.read_text()
+            ):
                 raise
             shutil.rmtree(self._folder / "data")
-            self._settings = self._remember(BrokerSettings.new())
+            self._settings = self._remember(self._settings.elsewhere())
             self.begin()
             self._wait()
+
+    def _certificates(self) -> BrokerTls:
+        """Return what the members of a cluster share, or this broker's own, which are renewed before they end."""
+        return self._member.tls if self._member else broker_tls(self._folder / "tls")
 
     def _remember(self, settings: BrokerSettings) -> BrokerSettings:
         write_private(self._folder / "settings.json", json.dumps(asdict(settings)).encode())
@@ -135,7 +163,7 @@ class LocalKafka(BrokerHandle):
             self._settings.cluster_id,
             "-c",
             str(self._folder / "server.properties"),
-            "--standalone",
+            *(["--initial-controllers", self._member.controllers] if self._member else ["--standalone"]),
         ]
         for name, password in users:
             words += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps every mail as one .eml file.
+"""A real SMTP server, on loopback unless told otherwise, that keeps every mail as one .eml file.
 
 `python -m deploy.local.mail --port 2525 --folder mails` runs it; `LocalMail` runs that as a child.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from deploy.local.handles import StackError
-from deploy.local.process import answers, end, free_port, launch, wait_until
+from deploy.local.process import LOOPBACK, answers, end, free_port, launch, wait_until
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
@@ -40,21 +40,20 @@ class _Keeper:
 
 
 class LocalMail:
-    """The mail server as a child process; the same folder gives the same port again."""
+    """The mail server as a child process; the same folder gives the same port again.
 
-    def __init__(self, folder: Path) -> None:
+    `host` is the address of this machine at which it listens: one that pods reach, where they send the mails.
+    """
+
+    def __init__(self, folder: Path, host: str = LOOPBACK) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self.host = host
         self._process: subprocess.Popen[bytes] | None = None
         remembered = folder / "port"
         if not remembered.exists():
             remembered.write_text(str(free_port()))
         self.port = int(remembered.read_text())
-
-    @property
-    def host(self) -> str:
-        """Loopback."""
-        return "127.0.0.1"
 
     @property
     def folder(self) -> Path:
@@ -79,9 +78,11 @@ class LocalMail:
         """Start the process without waiting for it."""
         if self.pid:
             return
-        command = ["-m", "deploy.local.mail", "--port", str(self.port), "--folder", str(self.folder)]
+        command = ["-m", "deploy.local.mail", "--host", self.host, "--port", str(self.port)]
         self._process = launch(
-            [sys.executable, *command], log=self._folder / "mail.log", folder=Path(__file__).parents[2]
+            [sys.executable, *command, "--folder", str(self.folder)],
+            log=self._folder / "mail.log",
+            folder=Path(__file__).parents[2],
         )
 
     def wait_ready(self) -> None:
@@ -92,7 +93,7 @@ class LocalMail:
         def up() -> bool:
             if process is None or process.poll() is not None:
                 raise StackError(f"the mail server ended while it was starting; {log} says why")
-            return answers(self.port)
+            return answers(self.port, self.host)
 
         wait_until(
             up,
@@ -116,15 +117,15 @@ class LocalMail:
         self.start()
 
 
-async def serve(port: int, folder: Path) -> None:
-    """Accept mail on 127.0.0.1 until cancelled."""
+async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
+    """Accept mail until cancelled."""
     keeper = _Keeper(folder)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: SMTP(
             keeper, data_size_limit=_LARGEST_MAIL, enable_SMTPUTF8=True, hostname="localhost", loop=loop
         ),
-        "127.0.0.1",
+        host,
         port,
     )
     async with server:
@@ -134,10 +135,11 @@ async def serve(port: int, folder: Path) -> None:
 def main() -> None:
     """Run the mail server in the foreground."""
     parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.folder))
+    asyncio.run(serve(arguments.port, arguments.folder, arguments.host))
 
 
 if __name__ == "__main__":

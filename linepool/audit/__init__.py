@@ -1,5 +1,5 @@
 """Finds any edit of the services' logs and ledgers: `linepool audit verify`.
 
-`evidence` reads one service's tables and its own topics, `chains` judges one subject's log, `ledger` the disclosure ledger,
-`verify` all of it.
+`topics` and `tables` read one service, `gathered` holds what they read, on disk; `evidence` is what it consists of.
+`chains` judges one subject's log, `ledger` the ledgers of disclosure, `verify` all of it.
 """

@@ -1,13 +1,14 @@
 """Judges the log of one subject on one stream: by itself, and against what stands on the topic."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
 from uuid import UUID
 
 from linepool.audit.evidence import TOPICS, End, Logged, Said, Topic
 from shared.chain import LogEntry
+from shared.messages import registry
 
 Kind = Literal["edited", "deleted", "inserted", "reordered", "truncated", "forked"]
 
@@ -30,7 +31,7 @@ class Finding:
 class Book:
     """The log of one subject on one stream, and what was said of it.
 
-    `topic` is None where no topic was read. `unsent` events are in the outbox. `elsewhere` are all events of the service by id.
+    `topic` is None where no topic was read. `elsewhere` finds any event of the service by its id.
     """
 
     service: str
@@ -40,7 +41,7 @@ class Book:
     end: End | None
     events: Sequence[Said]
     topic: Topic | None
-    elsewhere: Mapping[UUID, Said] = field(default_factory=dict)
+    elsewhere: Callable[[UUID], Said | None]
     findings: list[Finding] = field(default_factory=list)
     not_compared: int = 0
     """Rows whose event the topic need not hold any more, or that there was no topic to compare with."""
@@ -98,8 +99,12 @@ class Book:
         self, rows: Sequence[Logged], broken: set[int]
     ) -> Iterator[tuple[int, tuple[Kind, str]]]:
         forked = False
+        own: dict[UUID, Said] = {}
+        for one in self.events:
+            own.setdefault(one.entry.event_id, one)
         for row in rows:
-            version, event = row.entry.sequence, self.elsewhere.get(row.entry.event_id)
+            version = row.entry.sequence
+            event = own.get(row.entry.event_id) or self.elsewhere(row.entry.event_id)
             if difference := self._without_event(version) if event is None else _difference(row, event):
                 yield version, difference
             elif event is not None and event.head is not None and event.head != row.head:
@@ -122,8 +127,14 @@ class Book:
             return True
         left = [event.entry.sequence for event in self.events]
         if TOPICS[self.stream].cleanup_policy == "compact":
-            return version < max(left, default=0) or (not left and self.subject in self.topic.erased)
+            return version < max(left, default=0) or (not left and self._is_erased())
         return bool(self.topic.cut) and version < min(left, default=version + 1)
+
+    def _is_erased(self) -> bool:
+        # Kafka forgets a tombstone too, some days after all that stood before it.
+        newest = max(self.rows, key=lambda row: row.entry.sequence).entry.type if self.rows else ""
+        by_us = newest in registry and registry[newest].tombstone
+        return by_us or (self.topic is not None and self.subject in self.topic.erased)
 
     def _events_without_row(self, rows: Sequence[Logged]) -> None:
         ids = {row.entry.event_id for row in rows}

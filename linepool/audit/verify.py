@@ -1,23 +1,24 @@
-"""Reads what is to be compared, judges all of it, and says what could not be compared."""
+"""Gathers what is to be compared, judges all of it, and says what could not be compared."""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
 from linepool.audit.chains import Book, Finding
-from linepool.audit.evidence import TOPICS, Said, Tables, Topic, read_tables, read_topic
-from linepool.audit.ledger import judge_ledger
+from linepool.audit.evidence import TOPICS
+from linepool.audit.gathered import Gathered
+from linepool.audit.ledger import BODIES, judge_ledgers, other_streams
+from linepool.audit.tables import read_tables
+from linepool.audit.topics import open_reading
 from linepool.client.connection import Connection
-from linepool.client.journal import Entry, open_journal
 from linepool.operating import database
 from shared.readback import own_streams
 
-Beginnings = Mapping[tuple[str, int], int]
-"""The first offset left of each partition, by topic and number."""
+NO_TOPICS = "no topics were read: the logs are compared with themselves alone"
 
 
 @dataclass(frozen=True)
@@ -60,133 +61,114 @@ def connection_of(environment: Mapping[str, str]) -> Connection | None:
 
 
 async def verify(
-    dsns: Mapping[str, str], kafka: Connection | None, *, purchase_id: UUID | None = None, within: float = 600
+    dsns: Mapping[str, str], kafka: Connection | None, *, purchase_id: UUID | None = None, within: float = 60
 ) -> Report:
-    """Verify the logs of some services, whose databases go by name, while they run or not.
-
-    An event is in the log before it is on the topic, and in the outbox until it is on the topic. So the topics are read
-    first, and read on after the tables only for events that the tables hold.
+    """Verify the logs of some services, whose databases go by name, one after the other, while they run or not.
 
     Raises:
         OperatingError: there is no such service, or its database cannot be reached.
-        KafkaError, TimeoutError: the topics cannot be read.
+        KafkaError, TimeoutError: the topics cannot be read, or nothing came for so many seconds.
     """
-    tables: list[Tables] = []
-    entries: Sequence[Entry] = ()
-    later: Sequence[Entry] = ()
-    beginnings: Beginnings = {}
+    reports = []
+    for service, dsn in dsns.items():
+        with Gathered(service, BODIES) as gathered:
+            await gather(gathered, dsn, kafka, within=within)
+            reports.append(judge(gathered, purchase_id=purchase_id))
+    return _joined(reports)
+
+
+async def gather(gathered: Gathered, dsn: str, kafka: Connection | None, *, within: float) -> None:
+    """Read a service's own topics and its tables.
+
+    An event is in the log before it is on the topic, and in the outbox until it is on the topic. So the topics are read
+    first, and read on after the tables only for events that the tables hold.
+    """
     async with AsyncExitStack() as stack:
+        reading = None
         if kafka is not None:
-            streams = [stream for service in dsns for stream in own_streams(service)]
-            journal = await stack.enter_async_context(open_journal(kafka, streams))
-            beginnings = await journal.beginnings()
-            await journal.catch_up(within=within)
-            entries = tuple(journal.entries)
-        for service, dsn in dsns.items():
-            async with database(dsn, service) as connection:
-                tables.append(await read_tables(connection, service))
-        if kafka is not None:
-            await journal.catch_up(within=within)
-            later = journal.entries[len(entries) :]
-    return judge(
-        tables, entries if kafka else None, later=later, beginnings=beginnings, purchase_id=purchase_id
+            own, others = own_streams(gathered.service), other_streams(gathered.service)
+            reading = await stack.enter_async_context(open_reading(kafka, [*own, *others]))
+            gathered.topics = {name: reading.topics[name] for name in own}
+            gathered.others = {name: reading.topics[name] for name in others}
+            async for records in reading.to_the_end(within=within):
+                gathered.add_records(records)
+        async with database(dsn, gathered.service) as connection:
+            await read_tables(connection, gathered)
+        if reading is not None:
+            async for records in reading.to_the_end(within=within):
+                gathered.add_records(records, later=True)
+
+
+def judge(gathered: Gathered, *, purchase_id: UUID | None = None) -> Report:
+    """Judge what was gathered of one service."""
+    findings = list(_of_topics(gathered)) if purchase_id is None else []
+    notes = _Notes(gathered.service)
+    entries = logs = 0
+    for book in _books(gathered, purchase_id):
+        findings += book.judge()
+        notes.take(book)
+        logs, entries = logs + 1, entries + len(book.rows)
+    findings += judge_ledgers(gathered, purchase_id)
+    unread = [] if gathered.topics else [NO_TOPICS]
+    return Report(tuple(findings), (*unread, *notes.lines()), entries, logs)
+
+
+def _joined(reports: Sequence[Report]) -> Report:
+    notes = dict.fromkeys(note for report in reports for note in report.notes)
+    return Report(
+        tuple(finding for report in reports for finding in report.findings),
+        tuple(notes),
+        sum(report.entries for report in reports),
+        sum(report.logs for report in reports),
     )
 
 
-def judge(
-    tables: Iterable[Tables],
-    entries: Sequence[Entry] | None,
-    *,
-    later: Sequence[Entry] = (),
-    beginnings: Beginnings | None = None,
-    purchase_id: UUID | None = None,
-) -> Report:
-    """Judge what was read; `entries` is None where there was no Kafka, `later` was read after the tables."""
-    findings: list[Finding] = []
-    notes: list[str] = (
-        [] if entries is not None else ["no topics were read: the logs are compared with themselves alone"]
-    )
-    looked_at = logs = 0
-    for one in tables:
-        topics = _topics(one, entries, later, beginnings or {}) if entries is not None else {}
-        if purchase_id is None:
-            findings += _of_topics(one.service, topics)
-        books = _books(one, topics, purchase_id)
-        for book in books:
-            findings += book.judge()
-        entries_of = sum(len(book.rows) for book in books)
-        logs, looked_at = logs + len(books), looked_at + entries_of
-        said = {event.entry.event_id: event for book in books for event in book.events}
-        rows = [row for book in books for row in book.rows]
-        of_purchase = [row for row in one.disclosures if purchase_id in {None, row.purchase_id}]
-        findings += judge_ledger(of_purchase, rows, said)
-        notes += _notes(one.service, books)
-    return Report(tuple(findings), tuple(notes), looked_at, logs)
-
-
-def _topics(
-    tables: Tables, entries: Sequence[Entry], later: Sequence[Entry], beginnings: Beginnings
-) -> dict[str, Topic]:
-    known = {row.entry.event_id for row in tables.rows}
-    topics = {}
-    for stream in own_streams(tables.service):
-        begins = {partition: offset for (topic, partition), offset in beginnings.items() if topic == stream}
-        before = read_topic(stream, [one for one in entries if one.topic == stream], begins, None)
-        after = read_topic(stream, [one for one in later if one.topic == stream], begins, known)
-        topics[stream] = Topic(
-            before.events + after.events, before.unreadable, before.cut, before.erased | after.erased
-        )
-    return topics
-
-
-def _of_topics(service: str, topics: Mapping[str, Topic]) -> Iterable[Finding]:
-    for name, topic in topics.items():
+def _of_topics(gathered: Gathered) -> Iterator[Finding]:
+    for name, topic in gathered.topics.items():
         for place in topic.unreadable:
-            yield Finding(service, "inserted", place, "this is no event of the service")
+            yield Finding(gathered.service, "inserted", place, "this is no event of the service")
         if TOPICS[name].retention_ms == -1 and TOPICS[name].cleanup_policy == "delete":
             for partition, offset in topic.cut.items():
                 place = f"{name}/{partition}@0"
-                yield Finding(
-                    service, "deleted", place, f"it is kept for ever, and yet begins at offset {offset}"
-                )
+                detail = f"it is kept for ever, and yet begins at offset {offset}"
+                yield Finding(gathered.service, "deleted", place, detail)
 
 
-def _books(tables: Tables, topics: Mapping[str, Topic], purchase_id: UUID | None) -> list[Book]:
-    rows = defaultdict(list)
-    for row in (*tables.rows, *tables.adopted):
-        rows[row.stream, row.subject].append(row)
-    events: dict[tuple[str, str], list[Said]] = defaultdict(list)
-    elsewhere: dict[UUID, Said] = {}
-    for event in (*(one for topic in topics.values() for one in topic.events), *tables.unsent):
-        events[event.stream, event.subject].append(event)
-        elsewhere.setdefault(event.entry.event_id, event)
-    return [
-        Book(
-            tables.service,
-            stream,
-            subject,
-            rows=rows[stream, subject],
-            end=tables.ends.get((stream, subject)),
-            events=events[stream, subject],
-            topic=topics.get(stream),
-            elsewhere=elsewhere,
-        )
-        for stream, subject in sorted(rows.keys() | events.keys() | tables.ends.keys())
-        if purchase_id is None or subject == str(purchase_id)
-    ]
+def _books(gathered: Gathered, purchase_id: UUID | None) -> Iterator[Book]:
+    for log in gathered.logs():
+        if purchase_id is None or log.subject == str(purchase_id):
+            yield Book(
+                gathered.service,
+                log.stream,
+                log.subject,
+                rows=log.rows,
+                end=log.end,
+                events=log.events,
+                topic=gathered.topics.get(log.stream),
+                elsewhere=gathered.event,
+            )
 
 
-def _notes(service: str, books: Iterable[Book]) -> Iterable[str]:
-    unseen: dict[str, int] = defaultdict(int)
-    headless: dict[str, int] = defaultdict(int)
-    for book in books:
+class _Notes:
+    """Counts what could not be compared."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._unseen: dict[str, int] = defaultdict(int)
+        self._headless: dict[str, int] = defaultdict(int)
+
+    def take(self, book: Book) -> None:
         if book.topic is not None:
-            unseen[book.stream] += book.not_compared
-            headless[book.stream] += sum(event.head is None for event in book.events)
-    for stream, count in unseen.items():
-        if count:
-            why = "compaction" if TOPICS[stream].cleanup_policy == "compact" else "retention"
-            yield f"{service}: {count} entries are older than what {why} leaves of {stream}: compared with the log alone"
-    for stream, count in headless.items():
-        if count:
-            yield f"{service}: {count} events on {stream} were said before heads travelled: their heads are not compared"
+            self._unseen[book.stream] += book.not_compared
+            self._headless[book.stream] += sum(event.head is None for event in book.events)
+
+    def lines(self) -> Iterator[str]:
+        for stream, count in self._unseen.items():
+            if count:
+                why = "compaction" if TOPICS[stream].cleanup_policy == "compact" else "retention"
+                older = f"are older than what {why} leaves of {stream}: compared with the log alone"
+                yield f"{self._service}: {count} entries {older}"
+        for stream, count in self._headless.items():
+            if count:
+                headless = "were said before heads travelled: their heads are not compared"
+                yield f"{self._service}: {count} events on {stream} {headless}"

@@ -1,16 +1,17 @@
-"""I4: at most one award stands, and only its winner is told so."""
+"""I4: at most one award stands, only its winner is told so, and only its winner's terms lie before the group."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 
 from linepool.checker.history import History, Record
 from linepool.checker.report import Verdict, found
+from linepool.checker.terms import check_terms
 
 
 def check_awards(history: History) -> Verdict:
-    """Judge the selections, the table of awards, and what bidders were told."""
+    """Judge the selections, the table of awards, what bidders were told, and terms."""
     selections = history.facts("bidding.events", "provider-selected")
-    findings = [*_standing(history), *_table(history)]
+    findings = [*_standing(history), *_table(history), *check_terms(history)]
     for selection in selections:
         findings += _told(history, selection)
     selected = {(record.purchase, record.body["award"]) for record in selections}

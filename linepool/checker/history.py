@@ -14,7 +14,7 @@ PROVIDER_FACING = ("invitations.", "replies.", "notices.")
 COMPACTED = ("aggregation.contacts", "aggregation.credentials")
 SLACK = timedelta(seconds=10)
 """A timer that is overdue by less may just be being handled."""
-SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification", "portal")
 SCHEMAS = (*SERVICES, "opener")
 
 
@@ -68,6 +68,15 @@ class Record:
             return {}
         return body if isinstance(body, dict) else {}
 
+    @cached_property
+    def actor(self) -> dict[str, Any]:
+        """Who gave an order, as its header says; empty where nobody is named."""
+        try:
+            actor = json.loads(self.header("ce_actor") or "{}")
+        except ValueError:
+            return {}
+        return actor if isinstance(actor, dict) else {}
+
     @property
     def purchase(self) -> str:
         """The purchase that the body names."""
@@ -100,6 +109,12 @@ class Mail:
     def recipients(self) -> str:
         """Its To header."""
         return str(message_from_bytes(self.raw, policy=policy.default)["To"])
+
+    @cached_property
+    def addresses(self) -> frozenset[str]:
+        """The mail addresses in its To header, without quotation marks."""
+        to = message_from_bytes(self.raw, policy=policy.default)["To"]
+        return frozenset(f"{one.username}@{one.domain}" for one in to.addresses)
 
     @cached_property
     def text(self) -> str:
@@ -186,7 +201,9 @@ class History:
             if row["delivered_at"] is None and row["failed_at"] is None
         ]
         boxes = [
-            row for row in self.rows("bidding", "boxes") if row["stage"] in {"closing", "closed", "opened"}
+            row
+            for row in self.rows("bidding", "boxes")
+            if row["stage"] in {"closing", "closed", "opened"} and not self._waits_for_custodian(row)
         ]
         timers = [
             row
@@ -196,6 +213,15 @@ class History:
         ]
         counted = {"mails to deliver": mails, "boxes to close or compare": boxes, "timers overdue": timers}
         return [f"there are {len(rows)} {what}" for what, rows in counted.items() if rows]
+
+    def _waits_for_custodian(self, box: Row) -> bool:
+        """Whether only a person can move this box."""
+        released = {row["purchase_id"] for row in self.rows("bidding", "released_keys")}
+        return (
+            box["stage"] == "closed"
+            and box.get("custodian_key") is not None
+            and box["purchase_id"] not in released
+        )
 
     def _behind(self) -> list[str]:
         passed = {
@@ -222,19 +248,21 @@ class History:
 
 READERS = {
     "aggregation.commands": ("aggregation",),
-    "aggregation.events": ("rfp", "bidding", "notification"),
+    "aggregation.administration": ("aggregation",),
+    "aggregation.events": ("rfp", "bidding", "notification", "portal"),
     "aggregation.usage": ("rfp", "bidding"),
-    "aggregation.contacts": ("notification",),
-    "aggregation.credentials": ("notification",),
+    "aggregation.contacts": ("notification", "portal"),
+    "aggregation.credentials": ("notification", "portal"),
     "rfp.commands": ("rfp",),
     "rfp.verifications": ("rfp",),
     "rfp.registrations": ("rfp",),
-    "rfp.events": ("distribution", "bidding", "notification"),
+    "rfp.events": ("aggregation", "distribution", "bidding", "notification", "portal"),
     "rfp.documents": ("distribution",),
-    "distribution.events": ("notification",),
+    "distribution.events": ("notification", "portal"),
     "bidding.commands": ("bidding",),
-    "bidding.events": ("rfp", "distribution", "notification"),
-    "bidding.comparisons": ("notification",),
+    "bidding.events": ("aggregation", "rfp", "distribution", "notification", "portal"),
+    "bidding.comparisons": ("notification", "portal"),
+    "notification.events": ("portal",),
 }
 """Which services must have read a topic."""
 

@@ -2,13 +2,14 @@
 
 from linepool.checker.awards import check_awards
 from linepool.checker.disclosure import check_disclosure
+from linepool.checker.groups import check_groups
 from linepool.checker.history import SERVICES, History
 from linepool.checker.money import check_money
 from linepool.checker.once import check_once
-from linepool.checker.passwords import check_passwords
 from linepool.checker.replies import check_harm, check_replies
 from linepool.checker.report import Report, Verdict, found
 from linepool.checker.seals import check_seals
+from linepool.checker.secrets import check_secrets
 from linepool.checker.versions import check_log, check_versions
 
 
@@ -21,11 +22,12 @@ def check(history: History) -> Report:
             check_once(history),
             check_awards(history),
             check_seals(history),
-            check_passwords(history),
+            check_secrets(history),
             check_versions(history),
             check_log(history),
             check_rest(history),
             check_harm(history),
+            check_groups(history),
             check_money(history),
         )
     )

@@ -8,6 +8,7 @@ from hashlib import sha256
 from linepool.checker.chains import broken_chains
 from linepool.checker.history import History, Record, as_time, distinct
 from linepool.checker.report import Verdict, found, not_yet
+from linepool.checker.words import check_words
 
 FATES = frozenset({"evaluated", "replaced", "withdrawn", "invalid"})
 ANSWERS = ("receipt-issued", "message-rejected")
@@ -18,13 +19,14 @@ Said = tuple[str, str | None, str]
 
 
 def check_replies(history: History) -> Verdict:
-    """Judge that every message has one answer, all answers stand in chains, and every receipted reply has one fate."""
+    """Judge that every message has one answer in its chain, every receipted reply one fate, every other word its effect."""
     said = history.of_providers("replies.")
     findings = [
         *_answers_in_excess(history),
         *_fates(history),
         *_in_time(history),
         *broken_chains(history),
+        *check_words(history),
     ]
     unanswered = [f"{record.place} has no answer" for record in _unanswered(history)]
     if findings or not unanswered or not history.unsent:

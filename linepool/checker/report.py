@@ -12,11 +12,12 @@ TITLES = {
     "I3": "nothing counts twice",
     "I4": "one standing award per purchase",
     "I5": "no reply can be read before its box is closed",
-    "I6": "the initial password is in the clear nowhere but in its one mail",
+    "I6": "a password, link or code is in the clear nowhere but in its one mail",
     "I7": "versions only grow, without gaps",
     "I8": "every change has its log entry, and any edit of the log shows",
     "I9": "everything drains without a hand",
     "I10": "one provider's fault harms no other",
+    "group": "a group is qualified, acted for and closed only as its rules allow",
     "money": "every total is right to the cent",
 }
 

@@ -13,6 +13,7 @@ OWN_STREAMS = (
     "aggregation.usage",
     "aggregation.contacts",
     "aggregation.credentials",
+    "aggregation.evidence",
     "rfp.events",
     "rfp.documents",
     "distribution.events",
@@ -188,6 +189,12 @@ def _entries(history: History, service: str, rows: tuple[Row, ...]) -> Iterator[
             yield f"the log of {service} has a {row['type']} that is not on {row['stream']}: {event_id}"
 
 
+def _subject(row: Row, stream: str) -> str:
+    if stream == "aggregation.credentials":
+        return f"{row['person_id']}/{row['purchase_id']}"
+    return str(row["purchase_id"])
+
+
 def _said(
     history: History,
     schema: str,
@@ -200,7 +207,7 @@ def _said(
     changes: dict[str, int] = defaultdict(int)
     for row in history.rows(schema, table):
         if row.get(column) is not None and counts(row):
-            changes[str(row["person_id"] if stream in COMPACTED else row["purchase_id"])] += 1
+            changes[_subject(row, stream)] += 1
     entries: dict[str, int] = defaultdict(int)
     for row in history.rows(schema, "log"):
         if row["stream"] == stream and str(row["type"]).startswith(f"linepool.{type_}.v"):

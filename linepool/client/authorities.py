@@ -11,10 +11,12 @@ from linepool.client.connection import Connection
 from linepool.client.journal import Journal
 from linepool.client.orders import Orders, Outcome, open_orders
 from shared.envelope import Actor
+from shared.messages import Order
+from shared.messages.aggregation import Contact
+from shared.messages.people import AppointAuditor, DismissAuditor, ErasePerson
 from shared.messages.rfp import (
     RecordVerification,
     RegisterProvider,
-    RegistrationCommand,
     ReinstateProvider,
     RemoveProvider,
     SuspendProvider,
@@ -103,7 +105,7 @@ class Operator:
 
     @property
     def journal(self) -> Journal:
-        """The events that the operator may read: rfp's."""
+        """The events that the operator may read: rfp's and aggregation's."""
         return self.orders.journal
 
     async def register(
@@ -128,18 +130,32 @@ class Operator:
         """Strike a provider off the register; return the order's id."""
         return await self._give(RemoveProvider(provider_id=provider_id, reason=reason))
 
+    async def appoint_auditor(self, purchase_id: UUID, contact: Contact) -> UUID:
+        """Let a person read all of a purchase but sealed content; return the order's id."""
+        return await self._give(AppointAuditor(purchase_id=purchase_id, contact=contact))
+
+    async def dismiss_auditor(self, purchase_id: UUID, person_id: UUID) -> UUID:
+        """Let an auditor no longer read; return the order's id."""
+        return await self._give(DismissAuditor(purchase_id=purchase_id, person_id=person_id))
+
+    async def erase(self, person_id: UUID) -> UUID:
+        """Erase how a person is reached; return the order's id."""
+        return await self._give(ErasePerson(person_id=person_id))
+
     async def outcome(self, order_id: UUID, *, within: float = 30) -> Outcome:
         """Wait for what an order led to; see `Orders.outcome`."""
         return await self.orders.outcome(order_id, within=within)
 
-    async def _give(self, order: RegistrationCommand) -> UUID:
+    async def _give(self, order: Order) -> UUID:
         return await self.orders.give(order, Actor(person_id=self.person_id, role="operator"))
 
 
 @asynccontextmanager
-async def open_officer(connection: Connection, person_id: UUID) -> AsyncIterator[Officer]:
-    """Connect with the officer's login. Raises KafkaError when the broker is away or refuses it."""
-    reads = ("aggregation.events", "rfp.events")
+async def open_officer(
+    connection: Connection, person_id: UUID, *, also: Sequence[str] = ()
+) -> AsyncIterator[Officer]:
+    """Connect with the officer's login, to read events, and `also` other topics. Raises KafkaError as `open_orders`."""
+    reads = ("aggregation.events", "rfp.events", *also)
     async with open_orders(connection, source="/linepool/officer", reads=reads) as orders:
         yield Officer(orders, person_id)
 
@@ -147,5 +163,7 @@ async def open_officer(connection: Connection, person_id: UUID) -> AsyncIterator
 @asynccontextmanager
 async def open_operator(connection: Connection, person_id: UUID) -> AsyncIterator[Operator]:
     """Connect with the operator's login. Raises KafkaError when the broker is away or refuses it."""
-    async with open_orders(connection, source="/linepool/operator", reads=("rfp.events",)) as orders:
+    async with open_orders(
+        connection, source="/linepool/operator", reads=("rfp.events", "aggregation.events")
+    ) as orders:
         yield Operator(orders, person_id)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
-from pydantic import ValidationError
 
 from linepool.client.connection import Connection
 from shared.envelope import Received, read_headers
@@ -39,11 +38,11 @@ class Entry:
     def message(self) -> Message | None:
         """What it says, where it can be read as its type."""
         model = registry.get(self.envelope.type or "")
-        if model is None or self.body is None:
+        if model is None:
             return None
         try:
-            return model.model_validate_json(self.body)
-        except ValidationError:
+            return model.from_record(self.key, self.body)
+        except ValueError:
             return None
 
     @property
@@ -240,9 +239,9 @@ async def open_journal(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     reading: asyncio.Task[None] | None = None
     try:
+        await consumer.start()
         journal = Journal(consumer, connection.prefix)
         await journal.add(topics)
         reading = asyncio.create_task(journal.read())

@@ -11,10 +11,8 @@ from aiokafka import AIOKafkaProducer
 from linepool.client.connection import Connection
 from linepool.client.journal import Entry, Journal, open_journal
 from shared.envelope import Actor, Headers, command_headers
-from shared.messages import Message, Refused
-from shared.messages.rfp import ProviderOrderRefused
-
-Refusal = Refused | ProviderOrderRefused
+from shared.messages import Message
+from shared.messages import OrderRefused as Refusal
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Orders:
             return entry.message if _answers(entry, order_id) else None
 
         first = await self.journal.wait_for(answer, within=within, what=f"the outcome of order {order_id}")
-        if isinstance(first, Refused | ProviderOrderRefused):
+        if isinstance(first, Refusal):
             return Outcome((), first)
         events = [entry.message for entry in self.journal.entries if _answers(entry, order_id)]
         return Outcome(tuple(message for message in events if message is not None), None)
@@ -83,7 +81,7 @@ def _answers(entry: Entry, order_id: UUID) -> bool:
 
 
 def _refusal(entry: Entry) -> Refusal | None:
-    return entry.says(Refused) or entry.says(ProviderOrderRefused)
+    return entry.says(Refusal)
 
 
 @asynccontextmanager
@@ -99,12 +97,14 @@ async def open_orders(connection: Connection, *, source: str, reads: Sequence[st
 
 @asynccontextmanager
 async def open_producer(connection: Connection) -> AsyncIterator[AIOKafkaProducer]:
-    """Connect a producer: acknowledged by all replicas, idempotent."""
+    """Connect a producer: acknowledged by all replicas.
+
+    Not an idempotent one: a message's id makes it one, and the broker counts idempotent producers where others see it.
+    """
     producer = AIOKafkaProducer(
         **connection.arguments(),
         client_id=f"{connection.username}-producer",
         acks="all",
-        enable_idempotence=True,
         linger_ms=1,
     )
     await producer.start()

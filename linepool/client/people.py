@@ -4,7 +4,7 @@ Each method sends one order by the person named first and returns the order's id
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,9 @@ from uuid import UUID, uuid4
 from linepool.client.connection import Connection
 from linepool.client.journal import Journal
 from linepool.client.orders import Orders, Outcome, open_orders
+from linepool.usage.parts import parts_of
+from shared import documents
+from shared.documents import join
 from shared.envelope import Actor
 from shared.messages.aggregation import (
     AddBuyer,
@@ -27,21 +30,29 @@ from shared.messages.aggregation import (
     SetBillingPreferences,
     TaxBasis,
 )
-from shared.messages.base import Command
-from shared.messages.bidding import AcceptTerms, ReasonForOther, RejectTerms, SelectReply
+from shared.messages.base import DOCUMENT_BYTES, Command
+from shared.messages.bidding import (
+    AcceptTerms,
+    ReasonForOther,
+    RejectTerms,
+    SelectReply,
+    TermsDocumentPart,
+    TermsPresented,
+)
 from shared.messages.rfp import (
+    AnswerQuestion,
+    AttachDocument,
     BuyersShown,
     CancelRequest,
     DescribeNeed,
     IssueRequest,
+    Mode,
     ProviderRule,
     ServiceNeed,
     SetProviderList,
 )
+from shared.terms_digest import terms_digest
 
-LINES_PER_PART = 500
-BYTES_PER_PART = 800_000
-"""So that a part of lines with many services stays under the broker's limit of 1 MiB for a message."""
 READS = (
     "aggregation.events",
     "rfp.events",
@@ -149,9 +160,14 @@ class People:
         places: Sequence[str],
         deadline: datetime,
         contract_months: int,
+        mode: Mode = "transmit",
         buyers_shown: BuyersShown = "named",
     ) -> UUID:
-        """Say what the request asks for."""
+        """Say what the request asks for.
+
+        With `transmit` the invitation is the whole request; with `grant` it offers access, and a listed provider is shown the
+        request when it asks for it.
+        """
         order = DescribeNeed(
             purchase_id=purchase_id,
             title=title,
@@ -160,7 +176,7 @@ class People:
             places=tuple(places),
             deadline=deadline,
             contract_months=contract_months,
-            mode="transmit",
+            mode=mode,
             buyers_shown=buyers_shown,
         )
         return await self.give(order, by)
@@ -177,9 +193,37 @@ class People:
         order = SetProviderList(purchase_id=purchase_id, provider_ids=tuple(provider_ids), rule=rule)
         return await self.give(order, by)
 
+    async def attach_document(
+        self, by: Actor, purchase_id: UUID, *, name: str, content: bytes
+    ) -> tuple[UUID, ...]:
+        """Add a document to the draft, in as many parts as it takes; return the parts' ids. The last one taken has the event.
+
+        Raises:
+            ValueError: it has more than `DOCUMENT_BYTES` bytes, or its name is none.
+        """
+        if len(content) > DOCUMENT_BYTES:
+            raise ValueError(
+                f"{name!r} has {len(content):,} bytes; a document has at most {DOCUMENT_BYTES:,}"
+            )
+        document = documents.manifest_of(name, content)
+        orders = [
+            AttachDocument(purchase_id=purchase_id, document=document, part=number, data=data)
+            for number, data in documents.split(document, content)
+        ]
+        return tuple(await asyncio.gather(*(self.give(order, by) for order in orders)))
+
     async def issue_request(self, by: Actor, purchase_id: UUID) -> UUID:
         """Freeze the request and its list."""
         return await self.give(IssueRequest(purchase_id=purchase_id), by)
+
+    async def answer_question(
+        self, by: Actor, purchase_id: UUID, *, question_id: UUID, answer: str, restated: str | None = None
+    ) -> UUID:
+        """Answer a question to everyone who was shown the request; `restated` where the asker's words would tell who asked."""
+        order = AnswerQuestion(
+            purchase_id=purchase_id, question_id=question_id, answer=answer, restated=restated
+        )
+        return await self.give(order, by)
 
     async def cancel_request(self, by: Actor, purchase_id: UUID, *, reason: str) -> UUID:
         """Call the purchase off."""
@@ -203,6 +247,31 @@ class People:
         )
         return await self.give(order, by)
 
+    async def terms_document(self, presented: TermsPresented, *, within: float = 30) -> bytes:
+        """Read the document that belongs to terms, and check it and the hash that an answer would cite.
+
+        Raises:
+            ValueError: the terms have none, it is not what its manifest says, or the cited hash is of other terms.
+            TimeoutError: a part is missing.
+        """
+        document = presented.document
+        if document is None:
+            raise ValueError("no document belongs to these terms")
+        if terms_digest(presented.text, document) != presented.terms_sha256:
+            raise ValueError("the hash of the terms is not that of their text and document")
+
+        def parts() -> dict[int, str]:
+            return {
+                one.part: one.data
+                for one in self.journal.all_of(TermsDocumentPart, presented.purchase_id)
+                if (one.award, one.document) == (presented.award, document)
+            }
+
+        await self.journal.wait_until(
+            lambda: len(parts()) >= document.parts, within=within, what=f"the document {document.name}"
+        )
+        return join(document, [data for _, data in sorted(parts().items())])
+
     async def accept_terms(self, by: Actor, purchase_id: UUID, *, award: int, terms_sha256: str) -> UUID:
         """Accept exactly the terms with this hash."""
         return await self.give(
@@ -225,21 +294,6 @@ def coordinator(person_id: UUID) -> Actor:
 def member(person_id: UUID) -> Actor:
     """Return the actor for orders of a buyer's contact person."""
     return Actor(person_id=person_id, role="member")
-
-
-def parts_of(lines: Sequence[LineUsage]) -> Iterator[tuple[LineUsage, ...]]:
-    """Cut lines into parts that fit into a message each: at most 500 lines and 800,000 bytes."""
-    part: list[LineUsage] = []
-    size = 0
-    for line in lines:
-        length = len(line.model_dump_json()) + 1
-        if part and (len(part) == LINES_PER_PART or size + length > BYTES_PER_PART):
-            yield tuple(part)
-            part, size = [], 0
-        part.append(line)
-        size += length
-    if part:
-        yield tuple(part)
 
 
 @asynccontextmanager

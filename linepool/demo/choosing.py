@@ -4,9 +4,8 @@ import asyncio
 from hashlib import sha256
 
 from linepool.demo.comparing import Compared, Evaluation
-from linepool.demo.forming import PATIENCE
 from linepool.demo.stage import Stage
-from linepool.demo.telling import ClaimError
+from linepool.demo.waiting import PATIENCE
 from linepool.provider import Provider
 from shared.messages.bidding import ProviderSelected, ReceiptIssued, TermsAccepted, TermsPresented
 from shared.messages.notification import AcceptanceNotified, AwardNotified, UnsuccessfulNotified
@@ -38,28 +37,26 @@ async def answer_award(provider: Provider, award: AwardNotified) -> str:
 
 
 async def _select(stage: Stage, compared: Compared, best: Evaluation) -> ProviderSelected:
-    tell, group = stage.tell, stage.scenario.group
+    tell, purchase_id = stage.tell, stage.purchase_id
     tell.doing("the group selects")
-    order = await stage.people.select_reply(
-        group.coordinator, group.purchase_id, reply_id=best.reply_id, reason_for_others=REASON
+    choice = {"reply_id": str(best.reply_id), "reason_for_others": REASON}
+    await stage.people.coordinator.order(purchase_id, "select-reply", choice)
+    selected = await stage.watcher.journal.wait_for(
+        lambda entry: entry.says(ProviderSelected, purchase_id), within=PATIENCE, what="the selection"
     )
-    outcome = await stage.people.outcome(order, within=PATIENCE)
-    for event in outcome.events:
-        if isinstance(event, ProviderSelected):
-            tell.step(
-                "The coordinator selects",
-                f"Award {event.award} goes to {stage.roles.names[event.provider_id]}: {best.tariff_name}.",
-            )
-            tell.claim(
-                "the selected reply is the one of rank 1",
-                holds=event.provider_id == compared.comparison.provider_of(best.reply_id),
-            )
-            return event
-    raise ClaimError(f"the reply was not selected: {outcome.refused}")
+    tell.step(
+        "The coordinator selects",
+        f"Award {selected.award} goes to {stage.roles.names[selected.provider_id]}: {best.tariff_name}.",
+    )
+    tell.claim(
+        "the selected reply is the one of rank 1",
+        holds=selected.provider_id == compared.comparison.provider_of(best.reply_id),
+    )
+    return selected
 
 
 async def _everyone_is_told(stage: Stage, selected: ProviderSelected) -> None:
-    purchase_id, tell = stage.scenario.group.purchase_id, stage.tell
+    purchase_id, tell = stage.purchase_id, stage.tell
     tell.doing("winner and others are told")
     award = await stage.providers[selected.provider_id].award(purchase_id, within=PATIENCE)
     others = {one.provider_id: one for one in selected.others}
@@ -96,10 +93,10 @@ async def _everyone_is_told(stage: Stage, selected: ProviderSelected) -> None:
 
 
 async def _terms(stage: Stage, winner: Provider, award: int) -> TermsPresented:
-    purchase_id, tell = stage.scenario.group.purchase_id, stage.tell
+    purchase_id, tell = stage.purchase_id, stage.tell
     notified = await winner.award(purchase_id, within=PATIENCE)
     answer = await winner.answer(await answer_award(winner, notified), within=PATIENCE)
-    presented = await stage.people.journal.wait_for(
+    presented = await stage.watcher.journal.wait_for(
         lambda entry: entry.says(TermsPresented, purchase_id), within=PATIENCE, what="the terms"
     )
     tell.step(
@@ -116,22 +113,23 @@ async def _terms(stage: Stage, winner: Provider, award: int) -> TermsPresented:
 
 
 async def _accept(stage: Stage, winner: Provider, presented: TermsPresented) -> TermsAccepted:
-    group, tell = stage.scenario.group, stage.tell
-    order = await stage.people.accept_terms(
-        group.coordinator, group.purchase_id, award=presented.award, terms_sha256=presented.terms_sha256
+    tell, purchase_id, coordinator = stage.tell, stage.purchase_id, stage.people.coordinator
+    shown = await coordinator.get(f"/purchases/{purchase_id}/terms")
+    tell.claim(
+        "the portal shows the coordinator exactly these terms",
+        holds=(shown["text"], shown["terms_sha256"]) == (presented.text, presented.terms_sha256),
     )
-    outcome = await stage.people.outcome(order, within=PATIENCE)
+    cited = {"award": shown["award"], "terms_sha256": shown["terms_sha256"]}
+    await coordinator.order(purchase_id, "accept-terms", cited)
+    accepted = await stage.watcher.journal.wait_for(
+        lambda entry: entry.says(TermsAccepted, purchase_id), within=PATIENCE, what="the accepted terms"
+    )
     notified = await winner.journal.wait_for(
-        lambda entry: entry.says(AcceptanceNotified, group.purchase_id),
-        within=PATIENCE,
-        what="the acceptance",
+        lambda entry: entry.says(AcceptanceNotified, purchase_id), within=PATIENCE, what="the acceptance"
     )
-    for event in outcome.events:
-        if isinstance(event, TermsAccepted):
-            tell.step("The terms are accepted", "The purchase is complete, and the winner knows.")
-            tell.claim(
-                "accepted were exactly the presented terms",
-                holds=event.terms_sha256 == presented.terms_sha256 == notified.terms_sha256,
-            )
-            return event
-    raise ClaimError(f"the terms were not accepted: {outcome.refused}")
+    tell.step("The terms are accepted", "The purchase is complete, and the winner knows.")
+    tell.claim(
+        "accepted were exactly the presented terms",
+        holds=accepted.terms_sha256 == presented.terms_sha256 == notified.terms_sha256,
+    )
+    return accepted

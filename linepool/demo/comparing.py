@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from linepool.demo.forming import PATIENCE, Formed
+from linepool.demo.forming import Formed
 from linepool.demo.stage import Stage
+from linepool.demo.waiting import PATIENCE
 from linepool.rating.money import total
 from shared import documents
 from shared.messages.bidding import ComparisonPart, RepliesCompared
@@ -126,6 +127,7 @@ async def compare(stage: Stage, formed: Formed, *, bidders: int) -> Compared:
         holds=comparison.charged_in_period == formed.charged
         and compared.event.usage_digest == formed.aggregated.usage_digest,
     )
+    await _claim_what_people_see(stage, compared)
     _tell_about_lowest_price(stage, comparison)
     best = comparison.evaluations[0]
     tell.claim(
@@ -137,9 +139,29 @@ async def compare(stage: Stage, formed: Formed, *, bidders: int) -> Compared:
     return compared
 
 
+async def _claim_what_people_see(stage: Stage, compared: Compared) -> None:
+    """Ask the portal as the coordinator and as each member who is signed in."""
+    path = f"/purchases/{stage.purchase_id}/comparison"
+    people, everybody = stage.people, {row.buyer_id for row in compared.comparison.evaluations[0].buyers}
+    stage.tell.claim(
+        f"the portal shows the coordinator what each of the {len(everybody)} buyers would pay",
+        holds=_rows(await people.coordinator.get(path)) == everybody,
+    )
+    seen = {buyer_id: _rows(await member.get(path)) for buyer_id, member in people.members.items()}
+    stage.tell.claim(
+        f"and each of {len(seen)} members the totals, and of the buyers' rows its own alone",
+        holds=all(rows == {buyer_id} for buyer_id, rows in seen.items()),
+    )
+
+
+def _rows(shown: dict[str, Any]) -> set[UUID]:
+    """Return the buyers whose rows are shown under any reply."""
+    return {UUID(row["buyer_id"]) for one in shown["evaluations"] for row in one["buyers"]}
+
+
 async def comparison_of(stage: Stage) -> Compared:
     """Return the comparison once all of it has arrived and has the hash that the event names."""
-    purchase_id, journal = stage.scenario.group.purchase_id, stage.people.journal
+    purchase_id, journal = stage.purchase_id, stage.watcher.journal
     event = await journal.wait_for(
         lambda entry: entry.says(RepliesCompared, purchase_id),
         within=PATIENCE + stage.scenario.period.months + len(stage.scenario.lines) / 50,

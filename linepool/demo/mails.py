@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from email import policy
+from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,15 +24,32 @@ def arrived(folder: Path) -> list[Mail]:
     return list(found.values())
 
 
+def initial_passwords(folder: Path, email: str, group: str) -> list[str]:
+    """Return the initial passwords that were mailed to an address for a group, as they stand in their mails."""
+    passwords: list[str] = []
+    for file in sorted(folder.glob("*.eml")):
+        content = file.read_bytes()
+        # Many ask often while hundreds of mails come: most are told apart without parsing them.
+        if email.encode() in content:
+            message, text = _parsed(content)
+            if f"[{group}]" in str(message["Subject"]):
+                passwords += _PASSWORD.findall(text)
+    return passwords
+
+
 def has_masked_password(mail: Mail) -> bool:
     """Say whether an initial password stood in the mail."""
     return _MASK in mail.text
 
 
-def _read(file: Path) -> Mail:
-    message = BytesParser(policy=policy.default).parsebytes(file.read_bytes())
+def _parsed(content: bytes) -> tuple[EmailMessage, str]:
+    message = BytesParser(policy=policy.default).parsebytes(content)
     body = message.get_body(("plain",))
-    text = body.get_content() if body else ""
+    return message, body.get_content() if body else ""
+
+
+def _read(file: Path) -> Mail:
+    message, text = _parsed(file.read_bytes())
     dated = message["Date"]
     return Mail(
         at=parsedate_to_datetime(dated) if dated else datetime.fromtimestamp(file.stat().st_mtime, UTC),

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from linepool.demo.bids import invented_offers, revised
-from linepool.demo.forming import PATIENCE
+from linepool.demo.sealed import Looked, look_at_sealed_replies
 from linepool.demo.stage import Stage
 from linepool.demo.story import Rejection
-from linepool.demo.waiting import until
+from linepool.demo.waiting import PATIENCE, until
 from linepool.provider import Answer
 from shared.messages.bidding import MessageRejected, ReceiptIssued
 from shared.messages.providers import Offer, ReplySubmitted
@@ -32,6 +32,10 @@ class Replied:
     """What came of the providers' messages."""
 
     offers: dict[str, Offer]
+    sent: dict[str, str]
+    """The id of each listed provider's message: its reply, or that it declines."""
+    looked: Looked
+    passed: DeadlinePassed
     killed: Killed
     rejections: tuple[Rejection, ...]
 
@@ -39,7 +43,7 @@ class Replied:
 async def take_replies(stage: Stage) -> Replied:
     """Tell part 3 up to the passing of the deadline."""
     tell, roles = stage.tell, stage.roles
-    purchase_id = stage.scenario.group.purchase_id
+    purchase_id = stage.purchase_id
     tell.chapter(3, "Providers reply; one service is killed in the middle of it")
     tell.doing("providers reply")
     offers = dict(
@@ -73,7 +77,8 @@ async def take_replies(stage: Stage) -> Replied:
             request_version=1,
             revision=1,
             seal="none",
-            offer=offers[roles.bidders[0]],
+            # An offer of its own: this one is readable, and the listed providers' are not.
+            offer=revised(offers[roles.bidders[0]]).model_copy(update={"name": "Invented offer: uninvited"}),
         )
     )
     for pid, offer in offers.items():
@@ -96,13 +101,15 @@ async def take_replies(stage: Stage) -> Replied:
     )
     refused = await stage.providers[uninvited].answer(foreign, within=PATIENCE)
     rejections = [_rejected(stage, uninvited, "a reply, though it is not on the list", refused)]
+    looked = await look_at_sealed_replies(stage, offers)
+    passed = await _wait_for_deadline(stage)
     late = await _late_revision(stage, offers)
-    return Replied(offers, killed, (*rejections, late))
+    return Replied(offers, sent, looked, passed, killed, (*rejections, late))
 
 
 async def _submit(stage: Stage, pid: str, offer: Offer, *, revision: int = 1) -> str:
     provider = stage.providers[pid]
-    request = await provider.request(stage.scenario.group.purchase_id, within=PATIENCE)
+    request = await provider.request(stage.purchase_id, within=PATIENCE)
     return await provider.submit(request, offer, revision=revision)
 
 
@@ -126,14 +133,18 @@ async def _wait_until_back(stage: Stage, gone: int | None) -> Decimal:
     return Decimal(time.monotonic() - begun).quantize(Decimal("0.1"))
 
 
-async def _late_revision(stage: Stage, offers: dict[str, Offer]) -> Rejection:
-    tell, pid = stage.tell, stage.roles.bidders[-1]
-    purchase_id = stage.scenario.group.purchase_id
+async def _wait_for_deadline(stage: Stage) -> DeadlinePassed:
+    tell, purchase_id = stage.tell, stage.purchase_id
     tell.doing("waiting for the deadline")
-    passed = await stage.people.journal.wait_for(
+    passed = await stage.watcher.journal.wait_for(
         lambda entry: entry.says(DeadlinePassed, purchase_id), within=PATIENCE, what="the deadline"
     )
     tell.step("The deadline passes", f"It was {passed.deadline:%H:%M:%S} UTC.")
+    return passed
+
+
+async def _late_revision(stage: Stage, offers: dict[str, Offer]) -> Rejection:
+    pid = stage.roles.bidders[-1]
     message = await _submit(stage, pid, revised(offers[pid]), revision=2)
     answer = await stage.providers[pid].answer(message, within=PATIENCE)
     return _rejected(stage, pid, "a revision of its reply, too late", answer, reason="late")

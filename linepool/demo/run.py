@@ -12,20 +12,34 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from deploy.local.paths import data_root
-from deploy.local.services import Services
+from deploy.local.services import PROCESSES, Services
 from deploy.local.stack import Stack, start_stack
-from linepool.demo import checking, choosing, comparing, forming, gate, intruders, page, replying, unverified
+from linepool.demo import (
+    checking,
+    choosing,
+    comparing,
+    forming,
+    gate,
+    intruders,
+    page,
+    replying,
+    sealed,
+    unverified,
+    verified,
+)
 from linepool.demo.claimed import claimed
 from linepool.demo.scenario import Scenario
 from linepool.demo.stage import Stage, open_stage
-from linepool.demo.story import Intruder
+from linepool.demo.story import Intruder, Sealed
 from linepool.demo.telling import ClaimError, Teller
 from linepool.demo.told import Parts, story_of
 from linepool.demo.waiting import until
-from shared.messages.aggregation import GroupAggregated
+from linepool.provider.errors import ProviderError
 
 OUTPUT = Path("demo-output")
 STARTUP_SECONDS = 60.0
+SEVEN = 7
+"""Five services, the portal and the opener."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +51,9 @@ class ReadyToSelect:
     invited: gate.Invited
     intruders: tuple[Intruder, ...]
     replied: replying.Replied
+    sealed: Sealed
     compared: comparing.Compared
-    other: GroupAggregated
+    other: unverified.Other
 
 
 def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: float | None = None) -> bool:
@@ -57,7 +72,7 @@ def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: f
                 output.mkdir(parents=True, exist_ok=True)
                 (output / "index.html").write_text(written, "utf-8")
                 held = True
-        except (ClaimError, TimeoutError, KafkaError) as error:
+        except (ClaimError, ProviderError, TimeoutError, KafkaError) as error:
             tell.say(f"The story did not hold: {error or type(error).__name__}")
             tell.say(f"What ran has left its logs in {folder / 'stack'}.")
         if held:
@@ -70,13 +85,13 @@ def run_demo(scenario: Scenario, tell: Teller, *, output: Path, time_to_reply: f
 
 @contextmanager
 def running(folder: Path, tell: Teller) -> Iterator[tuple[Stack, Services]]:
-    """Start a stack and begin with the five services; stop them at the end."""
+    """Start a stack and begin with the services, the portal and the opener; stop them at the end."""
     tell.doing("Kafka, Postgres and a mail server start")
     with start_stack(folder) as stack:
         tell.step(
             "The stack runs", f"Real Kafka with access rules, real Postgres, a mail server ({stack.source})."
         )
-        tell.doing("five services start")
+        tell.doing("five services, the portal and the opener start")
         services = Services(stack)
         try:
             services.begin_all()
@@ -116,7 +131,20 @@ async def services_ready(stage: Stage) -> None:
             f"not every service was ready within {STARTUP_SECONDS:.0f} s; see {logs}"
         ) from None
     stage.tell.step(
-        "Five services run", "Each is a process with its own Kafka principal and its own Postgres role."
+        "Seven processes run",
+        "Five services and the portal, each with a Kafka principal and a Postgres role of its own, and the opener, "
+        "which has a role, no way to Kafka, and alone the secret that the keys of sealed replies follow from.",
+    )
+    pids = {name: services.pid(name) for name in services.names}
+    stage.tell.claim(
+        f"seven processes run: {', '.join(pids)}",
+        holds=len({*pids.values()} - {None}) == len(pids) == len(PROCESSES) == SEVEN,
+    )
+    stage.tell.claim(
+        "the opener has no login at Kafka, and no other process was handed its secret",
+        holds="opener" not in stage.stack.passwords
+        and [name for name in pids if stage.stack.secrets["opener"] in services.environment_of(name).values()]
+        == ["opener"],
     )
 
 
@@ -130,7 +158,8 @@ async def until_selection(stage: Stage, *, time_to_reply: float | None = None) -
     try:
         replied = await replying.take_replies(stage)
         compared = await comparing.compare(stage, formed, bidders=len(replied.offers))
-        return ReadyToSelect(started_at, formed, invited, denied, replied, compared, await other)
+        opened = await sealed.tell_of_opening(stage, replied.looked, replied.passed.deadline)
+        return ReadyToSelect(started_at, formed, invited, denied, replied, opened, compared, await other)
     finally:
         other.cancel()
 
@@ -143,6 +172,7 @@ async def _tell_all(
         await services_ready(stage)
         ready = await until_selection(stage, time_to_reply=time_to_reply)
         accepted = await choosing.choose(stage, ready.compared)
+        genuine = await verified.verify_a_receipt(stage, ready.replied)
         await unverified.refuse_other_group(stage, ready.other)
         report = await checking.check_everything(stage, ready.replied.killed)
         parts = Parts(
@@ -152,6 +182,8 @@ async def _tell_all(
             replied=ready.replied,
             compared=ready.compared,
             accepted=accepted,
+            sealed=ready.sealed,
+            verified=genuine,
             intruders=ready.intruders,
             report=report,
         )

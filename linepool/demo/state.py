@@ -2,17 +2,17 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-from deploy.access.model import services
+from deploy.access.model import roles
 from deploy.local.paths import data_root
 from linepool.client.connection import Connection
 from linepool.demo.claimed import holder
-from linepool.demo.comparing import Compared
 from linepool.demo.stage import Stage
+from linepool.people import session
 
 
 class NothingRunsError(Exception):
@@ -23,54 +23,31 @@ class NothingRunsError(Exception):
 
 
 @dataclass(frozen=True)
-class RankedReply:
-    """A reply that can be selected."""
-
-    reply_id: str
-    rank: int
-    provider_id: str
-    provider: str
-    offer: str
-    total: str
-
-
-@dataclass(frozen=True)
 class State:
-    """Addresses and logins of the running stack, and the purchase that waits. `dsns` go by service."""
+    """Addresses and logins of the running stack, and the purchase that waits. `dsns` go by service, the opener among them."""
 
     bootstrap_servers: str
     prefix: str
     ca_file: str
     admin_username: str
     admin_password: str
-    portal_username: str
-    portal_password: str
     admin_dsn: str
     dsns: dict[str, str]
     folder: str
     mail_folder: str
-    purchase_id: str
-    coordinator_id: str
-    currency: str
-    replies: list[RankedReply]
-
-    @property
-    def purchase(self) -> UUID:
-        """The purchase's id."""
-        return UUID(self.purchase_id)
+    portal: str
+    coordinator_session: str
+    """The file of the coordinator's session, for `$LINEPOOL_SESSION`."""
+    member_sessions: list[str]
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Of each process: where it serves `/status`."""
 
     @property
     def admin(self) -> Connection:
         """A login that may read everything."""
-        return self._connection(self.admin_username, self.admin_password)
-
-    @property
-    def portal(self) -> Connection:
-        """The portal's login, for people's orders."""
-        return self._connection(self.portal_username, self.portal_password)
-
-    def _connection(self, username: str, password: str) -> Connection:
-        return Connection(self.bootstrap_servers, username, password, Path(self.ca_file), self.prefix)
+        return Connection(
+            self.bootstrap_servers, self.admin_username, self.admin_password, Path(self.ca_file), self.prefix
+        )
 
 
 def place() -> Path:
@@ -78,36 +55,29 @@ def place() -> Path:
     return data_root() / "up"
 
 
-def save(stage: Stage, compared: Compared) -> None:
-    """Write down what runs, readable for the owner alone."""
-    stack, group = stage.stack, stage.scenario.group
-    portal = stack.login("portal")
+def save(stage: Stage) -> None:
+    """Write down what runs, and the sessions of the people who are signed in, readable for the owner alone."""
+    stack, people = stage.stack, stage.people
+    sessions = place() / "sessions"
+    session.save(people.coordinator.signed, sessions / "coordinator.json")
+    members = [sessions / f"member-{number}.json" for number in range(1, len(people.members) + 1)]
+    signed = [people.members[one.buyer_id] for one in people.group.members if one.buyer_id in people.members]
+    for kept, member in zip(members, signed, strict=True):
+        session.save(member.signed, kept)
     state = State(
         bootstrap_servers=stack.bootstrap_servers,
         prefix=stack.prefix,
         ca_file=str(stack.ca_file),
         admin_username=stack.admin.username,
         admin_password=stack.admin.password,
-        portal_username=portal.username,
-        portal_password=portal.password,
         admin_dsn=stack.admin_dsn,
-        dsns={service.name: stack.dsn(service.name) for service in services()},
+        dsns={one.name: stack.dsn(one.name) for one in roles()},
         folder=str(stack.folder),
         mail_folder=str(stack.mail_folder),
-        purchase_id=str(group.purchase_id),
-        coordinator_id=str(group.coordinator.person_id),
-        currency=stage.scenario.currency,
-        replies=[
-            RankedReply(
-                reply_id=str(one.reply_id),
-                rank=one.rank,
-                provider_id=(provider_id := compared.comparison.provider_of(one.reply_id)),
-                provider=stage.roles.names[provider_id],
-                offer=one.tariff_name,
-                total=str(one.term_total),
-            )
-            for one in compared.comparison.evaluations
-        ],
+        portal=stage.portal,
+        coordinator_session=str(sessions / "coordinator.json"),
+        member_sessions=[str(kept) for kept in members],
+        addresses={name: f"http://127.0.0.1:{stage.services.port(name)}" for name in stage.services.names},
     )
     unfinished = place() / "state.unfinished"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -118,6 +88,7 @@ def save(stage: Stage, compared: Compared) -> None:
 
 def forget() -> None:
     """Remove what was written down: it runs no longer."""
+    shutil.rmtree(place() / "sessions", ignore_errors=True)
     (place() / "state.json").unlink(missing_ok=True)
 
 
@@ -130,4 +101,4 @@ def load() -> State:
         found: dict[str, Any] = json.loads((place() / "state.json").read_text())
     except FileNotFoundError:
         raise NothingRunsError from None
-    return State(**{**found, "replies": [RankedReply(**one) for one in found["replies"]]})
+    return State(**found)

@@ -132,6 +132,44 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """A question, as the coordinator restated it, and its answer: how many providers were told, and when that was decided."""
+
+    at: datetime
+    question: str
+    answer: str
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What an operator with every right could read of the replies before they were opened, and when that was."""
+
+    looked_at: datetime
+    replies: int
+    excerpt: str
+    """The beginning of a sealed offer, in base64."""
+    characters: int
+    """Of all sealed offers together, in base64."""
+    records: int
+    """Messages of the bidders that were searched."""
+    values: int
+    """Values of tables that were searched."""
+    deadline: datetime
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A provider's receipt, verified offline: the command, what it said, and what it said once a digit was changed."""
+
+    provider: str
+    command: str
+    said: tuple[str, ...]
+    said_of_changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Crash:
     """A process that was killed in the middle of its work, and what the count of messages said afterwards."""
 
@@ -184,6 +222,13 @@ class Story:
     disclosures: tuple[Disclosure, ...]
     intruders: tuple[Intruder, ...]
     rejections: tuple[Rejection, ...]
+    attached: tuple[str, ...]
+    """The names of the documents that were attached to the request."""
+    answered: Answered
+    sealed: Sealed
+    verified: Verified
+    processes: tuple[str, ...]
+    """The names of all that ran: the services, and the opener."""
     crash: Crash
     checks: tuple[Check, ...]
 

@@ -9,11 +9,18 @@ from linepool.demo import story as page
 from linepool.demo.checking import lost_and_doubled
 from linepool.demo.comparing import Compared, Evaluation
 from linepool.demo.forming import Formed
-from linepool.demo.gate import Invited
+from linepool.demo.gate import ATTACHED, Invited
 from linepool.demo.mails import arrived
 from linepool.demo.replying import KILLED, Replied
 from linepool.demo.stage import Stage
 from shared.messages.bidding import TermsAccepted, TermsPresented
+
+SHOWN = {
+    "transmitted": "the whole request, version {}",
+    "offered": "title, deadline and hash of version {}",
+    "granted": "the whole request, version {}, which it asked for",
+}
+"""What each kind of entry in the disclosure ledger means."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class Parts:
     replied: Replied
     compared: Compared
     accepted: TermsAccepted
+    sealed: page.Sealed
+    verified: page.Verified
     intruders: tuple[page.Intruder, ...]
     report: Report
 
@@ -35,11 +44,11 @@ async def story_of(stage: Stage, parts: Parts) -> page.Story:
     scenario, group = stage.scenario, stage.scenario.group
     selected = parts.accepted.provider_id
     evaluations = parts.compared.comparison.evaluations
-    terms = stage.people.journal.all_of(TermsPresented, group.purchase_id)[-1]
+    terms = stage.watcher.journal.all_of(TermsPresented, stage.purchase_id)[-1]
     await stage.watcher.journal.catch_up()
     return page.Story(
         group=group.name,
-        purchase_id=str(group.purchase_id),
+        purchase_id=str(stage.purchase_id),
         currency=scenario.currency,
         tax_basis=scenario.tax_basis,
         data_set=scenario.data_set,
@@ -58,7 +67,12 @@ async def story_of(stage: Stage, parts: Parts) -> page.Story:
         mails=tuple(arrived(stage.stack.mail_folder)),
         disclosures=await _disclosures(stage),
         intruders=parts.intruders,
-        rejections=parts.replied.rejections,
+        rejections=(*parts.invited.refused, *parts.replied.rejections),
+        attached=(ATTACHED[0],),
+        answered=parts.invited.answered,
+        sealed=parts.sealed,
+        verified=parts.verified,
+        processes=stage.services.names,
         crash=_crash(parts),
         checks=tuple(
             page.Check(
@@ -115,17 +129,17 @@ def _buyers(stage: Stage, evaluations: tuple[Evaluation, ...]) -> tuple[page.Buy
 
 async def _disclosures(stage: Stage) -> tuple[page.Disclosure, ...]:
     rows = await stage.distribution.fetch(
-        "SELECT disclosed_at, provider_id, request_version, content_sha256, qualification, valid_until "
+        "SELECT disclosed_at, provider_id, request_version, kind, content_sha256, qualification, valid_until "
         "FROM disclosures JOIN qualifications "
         "ON qualifications.purchase_id = disclosures.purchase_id AND number = qualification "
         "WHERE disclosures.purchase_id = $1 ORDER BY disclosed_at, provider_id",
-        stage.scenario.group.purchase_id,
+        stage.purchase_id,
     )
     return tuple(
         page.Disclosure(
             at=row["disclosed_at"],
             provider=stage.roles.names[row["provider_id"]],
-            shown=f"the whole request, version {row['request_version']}",
+            shown=SHOWN[row["kind"]].format(row["request_version"]),
             content_sha256=row["content_sha256"],
             qualification=row["qualification"],
             qualified_until=row["valid_until"],

@@ -23,6 +23,7 @@ from linepool.demo.scenario import Scenario
 from linepool.demo.stage import Stage, open_stage
 from linepool.demo.telling import ClaimError, Teller
 from linepool.provider import Provider
+from linepool.provider.errors import ProviderError
 
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.2
@@ -44,14 +45,14 @@ def hold(scenario: Scenario, tell: Teller, *, time_to_reply: float | None = None
                 async def story() -> None:
                     async with open_stage(scenario, stack, services, tell) as stage:
                         await services_ready(stage)
-                        ready = await until_selection(stage, time_to_reply=time_to_reply)
-                        state.save(stage, ready.compared)
+                        await until_selection(stage, time_to_reply=time_to_reply)
+                        state.save(stage)
                         await _play_providers(stage)
 
                 asyncio.run(story())
         except KeyboardInterrupt:
             tell.say("Everything is stopped.")
-        except (ClaimError, TimeoutError, KafkaError) as error:
+        except (ClaimError, ProviderError, TimeoutError, KafkaError) as error:
             tell.say(f"The story did not hold: {error or type(error).__name__}")
             raise
         finally:
@@ -62,7 +63,7 @@ async def _play_providers(stage: Stage) -> None:
     """Whoever wins proposes its terms, for as long as this runs."""
 
     async def play(provider: Provider) -> None:
-        award = await provider.award(stage.scenario.group.purchase_id, within=float("inf"))
+        award = await provider.award(stage.purchase_id, within=float("inf"))
         await answer_award(provider, award)
 
     await asyncio.gather(*(play(provider) for provider in stage.providers.values()))

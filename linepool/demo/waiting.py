@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+PATIENCE = 120.0
+"""Seconds that anything of the story may take before it counts as not happening."""
+
 
 async def until(condition: Callable[[], bool], *, within: float, what: str) -> None:
     """Ask, in a thread, every tenth of a second until a condition holds.

@@ -20,6 +20,7 @@ from linepool.provider.errors import (
     RequestError,
     SealError,
     SheetError,
+    TermsError,
 )
 from linepool.provider.kit import Answer, Provider, open_provider
 from linepool.provider.request import Request
@@ -38,6 +39,7 @@ __all__ = [
     "RequestError",
     "SealError",
     "SheetError",
+    "TermsError",
     "open_provider",
     "subscribe",
 ]

@@ -146,6 +146,13 @@ def terms(
     bundle: BundleFolder,
     *,
     title: Annotated[str, typer.Option(help="How the group sees them named.")] = "Terms and conditions",
+    document: Annotated[
+        Path | None, typer.Option("--document", help="A file that belongs to them, of at most 10 MiB.")
+    ] = None,
+    attempt: Annotated[
+        int,
+        typer.Option(min=1, help="A higher number proposes the same terms anew, where they were rejected."),
+    ] = 1,
     within: Within = 60,
 ) -> None:
     """Propose your terms for the award."""
@@ -155,7 +162,14 @@ def terms(
 
         async def propose(provider: Provider) -> str:
             award = await provider.award(purchase_id, within=within)
-            return await provider.propose_terms(purchase_id, award=award.award, title=title, text=written)
+            return await provider.propose_terms(
+                purchase_id,
+                award=award.award,
+                title=title,
+                text=written,
+                document=document,
+                attempt=attempt,
+            )
 
         _say(bundle, propose, within)
 

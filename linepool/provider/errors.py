@@ -31,6 +31,10 @@ class OfferError(ProviderError):
         self.reasons = tuple(reasons)
 
 
+class TermsError(ProviderError):
+    """The document cannot belong to terms: it is empty, too large, or its name cannot be sent."""
+
+
 class RejectedError(ProviderError):
     """The message was not taken, or access was not granted. `answer` is the notice that says so."""
 

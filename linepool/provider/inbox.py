@@ -136,9 +136,27 @@ class Folder:
 
 
 def write_notices(inbox: Path, entries: Iterable[Entry]) -> None:
-    """Keep every notice, a JSON object a line, in the topic's order."""
-    lines = [orjson.dumps(as_json(entry)) for entry in entries if entry.topic.startswith("notices.")]
-    _write(inbox / NOTICES, b"".join(line + b"\n" for line in lines))
+    """Keep every notice, a JSON object a line, in the topic's order, behind those that were kept before.
+
+    What was kept stays although the topic has it no longer: a receipt is proved by all answers before it, and a topic loses
+    its beginning by retention, and its end where Kafka is restored to an older copy.
+    """
+    file = inbox / NOTICES
+    kept = file.read_bytes().splitlines() if file.exists() else []
+    known = {_notice(line) for line in kept}
+    for entry in entries:
+        if entry.topic.startswith("notices."):
+            line = orjson.dumps(as_json(entry))
+            if (notice := _notice(line)) not in known:
+                known.add(notice)
+                kept.append(line)
+    _write(file, b"".join(line + b"\n" for line in kept))
+
+
+def _notice(line: bytes) -> tuple[str | None, bytes]:
+    """Return what makes a notice another one: its id and what it says, wherever it stands."""
+    found = orjson.loads(line)
+    return found["id"], orjson.dumps(found["message"], option=orjson.OPT_SORT_KEYS)
 
 
 def write_news(folder: Folder, subject: UUID, entries: Iterable[Entry]) -> None:

@@ -4,20 +4,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from mimetypes import guess_type
+from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
+from pydantic import ValidationError
 
 from linepool.client.journal import Entry, Journal, open_journal
 from linepool.client.orders import open_producer
 from linepool.provider.bundle import Bundle
-from linepool.provider.errors import OfferError, RejectedError, RequestError
+from linepool.provider.errors import OfferError, RejectedError, RequestError, TermsError
 from linepool.provider.request import Request
 from linepool.provider.sealing import make_reply
 from shared import documents
 from shared.envelope import derived_id
-from shared.messages.base import Document
+from shared.messages.base import DOCUMENT_BYTES, PART_BYTES, Document
 from shared.messages.bidding import MessageRejected, Notice, ReceiptIssued
 from shared.messages.distribution import (
     AccessOffered,
@@ -43,8 +46,11 @@ from shared.messages.providers import (
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
+    TermsDocument,
+    TermsPartSent,
     TermsProposed,
 )
+from shared.terms_digest import terms_digest
 
 Answer = ReceiptIssued | MessageRejected
 Told = TypeVar("Told", bound=Notice | AnswerPresented | CancellationPresented | AccessOffered)
@@ -168,19 +174,57 @@ class Provider:
             InvitationDeclined(purchase_id=purchase_id, request_version=version, reason=reason)
         )
 
-    async def propose_terms(self, purchase_id: UUID, *, award: int, title: str, text: str) -> str:
-        """Propose terms and conditions for an award; return the message id."""
-        digest = sha256(text.encode()).hexdigest()
+    async def propose_terms(
+        self,
+        purchase_id: UUID,
+        *,
+        award: int,
+        title: str,
+        text: str,
+        document: Path | tuple[str, bytes] | None = None,
+        attempt: int = 1,
+    ) -> str:
+        """Propose terms and conditions for an award; return the id of the message whose receipt counts.
+
+        Args:
+            purchase_id: what the award is of.
+            award: the award's number.
+            title: how the group sees them named.
+            text: the terms, or what they say beside the document.
+            document: a file, or a name and its content: at most 10 MiB. Its parts are sent first.
+            attempt: a higher number sends the same terms as new messages, where they were rejected before.
+
+        Raises:
+            OSError: the file cannot be read.
+            TermsError: the document is empty or too large, or its name cannot be sent.
+        """
+        manifest = None
+        if document is not None:
+            name, content = document if isinstance(document, tuple) else _read(document)
+            manifest = _manifest(name, content)
+            for part, data in documents.split(manifest, content):
+                sent = TermsPartSent(
+                    purchase_id=purchase_id, award=award, document=manifest, part=part, data=data
+                )
+                await self.send(sent, attempt=attempt)
         return await self.send(
-            TermsProposed(purchase_id=purchase_id, award=award, title=title, text=text, terms_sha256=digest)
+            TermsProposed(
+                purchase_id=purchase_id,
+                award=award,
+                title=title,
+                text=text,
+                terms_sha256=terms_digest(text, manifest),
+                document=manifest,
+            ),
+            attempt=attempt,
         )
 
-    async def send(self, message: ProviderMessage) -> str:
-        """Send any message. Its id follows from its bytes, so the same message again is the same message."""
+    async def send(self, message: ProviderMessage, *, attempt: int = 1) -> str:
+        """Send any message. Its id follows from its bytes and the attempt, so the same again is the same message."""
         body = message.to_bytes()
         if len(body) > MESSAGE_BYTES:
             raise OfferError([f"makes a message of more than {MESSAGE_BYTES} bytes"])
-        message_id = id_of(body)
+        message_id = id_of(body) if attempt == 1 else str(derived_id("attempt", attempt, id_of(body)))
         await self.send_bytes(body, message_id=message_id, type_=message.type())
         return message_id
 
@@ -262,6 +306,27 @@ class Provider:
             return documents.join(document, [data for _, data in sorted(parts().items())])
         except ValueError as error:
             raise RequestError(str(error)) from error
+
+
+def _read(file: Path) -> tuple[str, bytes]:
+    with file.open("rb") as opened:
+        # What is too large is refused by its size, and need not be read to its end for that.
+        return file.name, opened.read(DOCUMENT_BYTES + 1)
+
+
+def _manifest(name: str, content: bytes) -> TermsDocument:
+    parts = -(-len(content) // PART_BYTES)
+    try:
+        return TermsDocument(
+            name=name,
+            media_type=guess_type(name)[0] or "application/octet-stream",
+            size=len(content),
+            sha256=sha256(content).hexdigest(),
+            parts=parts,
+        )
+    except ValidationError as error:
+        reasons = [f"{one['loc'][-1] if one['loc'] else 'document'}: {one['msg']}" for one in error.errors()]
+        raise TermsError(f"the document cannot be sent: {'; '.join(reasons)}") from error
 
 
 def id_of(body: bytes) -> str:

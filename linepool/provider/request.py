@@ -9,19 +9,19 @@ from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from linepool.provider.errors import RequestError
 from shared.messages.aggregation import BillingPreferences, Identifier, Period, TaxBasis
-from shared.messages.base import Currency, Document, Quantity, ServiceCode, Time, Unit
+from shared.messages.base import Body, Currency, Document, Quantity, ServiceCode, Time, Unit
 from shared.messages.distribution import RequestPresented
-from shared.messages.rfp import ServiceNeed
+from shared.messages.rfp import Custodian, ServiceNeed
 
 USAGE_LINES = "usage-lines"
 """The name of the document that holds the usage by line."""
 
 
-class _Read(BaseModel):
+class _Read(Body):
     """Part of a request. Fields that are not known here are passed over: a later version may have more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,6 +59,8 @@ class Need(_Read):
     contract_months: int
     mode: Literal["transmit", "grant"]
     buyers_shown: Literal["named", "pseudonymous"]
+    custodian: Custodian | None = None
+    """For whom offers are sealed beside the opener."""
 
 
 class RequestContent(_Read):

@@ -1,4 +1,4 @@
-"""Making a reply that only the opener can read, and only after the deadline.
+"""Making a reply that only the opener can read, with the custodian where there is one, and only after the deadline.
 
 `docs/providers.md` describes the same bytes for every language.
 """
@@ -9,7 +9,7 @@ from linepool.provider.pricing import problems_of
 from linepool.provider.request import Request
 from shared.messages.distribution import RequestPresented
 from shared.messages.providers import Offer, ReplySubmitted
-from shared.sealing import offer_info, seal_for
+from shared.sealing import seal_offer
 from shared.signing import is_signed, seal_key_statement
 
 BLOCK = 4096
@@ -32,21 +32,30 @@ def make_reply(
         return ReplySubmitted(
             purchase_id=purchase_id, request_version=version, revision=revision, seal="none", offer=offer
         )
-    sealed = seal_offer(request.presented, offer, provider_id=provider_id, revision=revision, keys=keys)
+    sealed = sealed_offer(request, offer, provider_id=provider_id, revision=revision, keys=keys)
     return ReplySubmitted(
         purchase_id=purchase_id, request_version=version, revision=revision, seal="hpke", sealed_offer=sealed
     )
 
 
-def seal_offer(
-    presented: RequestPresented, offer: Offer, *, provider_id: str, revision: int, keys: Keys
-) -> str:
-    """Return base64 of the box around the offer. Raises SealError as `make_reply` does."""
-    info = offer_info(presented.purchase_id, presented.request_version, provider_id, revision)
+def sealed_offer(request: Request, offer: Offer, *, provider_id: str, revision: int, keys: Keys) -> str:
+    """Return base64 of the box around the offer, sealed twice where the request names a custodian.
+
+    Raises SealError as `make_reply` does.
+    """
+    custodian = request.content.need.custodian
     try:
-        return seal_for(signed_key(presented, keys), padded(offer), info)
+        return seal_offer(
+            padded(offer),
+            purchase_id=request.purchase_id,
+            request_version=request.version,
+            provider_id=provider_id,
+            revision=revision,
+            opener_key=signed_key(request.presented, keys),
+            custodian_key=None if custodian is None else custodian.public_key,
+        )
     except ValueError as error:
-        raise SealError("the request's public key is not an X25519 key") from error
+        raise SealError("a public key of the request is not an X25519 key") from error
 
 
 def signed_key(presented: RequestPresented, keys: Keys) -> str:

@@ -35,6 +35,8 @@ from linepool.provider.sheet import (
     services_of,
 )
 from linepool.rating.money import MONEY_DECIMALS, PRICE_DECIMALS, QUANTITY_DECIMALS, parse_decimal
+from linepool.tables.cells import TableError
+from linepool.tables.roworder import check_row_order
 from shared.messages.base import Name, Text
 from shared.messages.providers import Offer
 
@@ -221,6 +223,7 @@ def _cells(file: Path, rows: int) -> dict[tuple[int, int], _Cell]:
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(packed, read_only=True, data_only=False, keep_links=False)
             sheet = book[PRICES]
+            check_row_order(packed.getvalue(), sheet)
             sheet.reset_dimensions()
             return {
                 (row, column): cell
@@ -231,6 +234,8 @@ def _cells(file: Path, rows: int) -> dict[tuple[int, int], _Cell]:
         raise SheetError(
             [Problem("", f"has no sheet {PRICES!r}, or parts of the file are missing")]
         ) from None
+    except TableError as error:
+        raise SheetError([Problem("", error.reason)]) from None
     except Exception as error:
         # Whatever a broken or hostile file leads to inside the library, it is one thing to its sender.
         raise SheetError(

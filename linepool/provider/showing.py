@@ -41,9 +41,13 @@ def show_preview(console: Console, request: Request, offer: Offer, seen: Evaluat
         console.print(f"at {one.usage_percent} % of this usage: {one.term_total:,.2f}")
     console.print(f"the members alone, each at this tariff: {seen.alone_total:,.2f}")
     console.print("The group also sees its saving against what it pays today; that is told to no bidder.")
-    sealed = request.presented.seal == "hpke"
+    sealed, custodian = request.presented.seal == "hpke", request.content.need.custodian
     console.print(
         "The reply is sealed: nobody can read it before the deadline."
         if sealed
         else "This request takes replies unsealed."
     )
+    if sealed and custodian is not None:
+        console.print(
+            f"It is sealed twice: without {escape(custodian.name)}, whose key is {custodian.public_key}, nobody can ever."
+        )

@@ -38,7 +38,7 @@ class Finding:
             case False:
                 yield "WRONG: the receipt is for other bytes than those kept beside it."
         for fault in found.faults:
-            yield f"WRONG: {fault.why}"
+            yield f"{'MISSING' if fault.kind == 'missing' else 'WRONG'}: {fault.why}"
         if found.receipt_proved_by is not None:
             yield f"The receipt is proved by checkpoint {found.receipt_proved_by[1]}."
         elif found.receipt is not None:

@@ -15,16 +15,7 @@ from deploy.access.broker import AccessError
 from deploy.access.model import check_prefix
 from deploy.access.render import everything, render
 from linepool.provisioning.bundle import new_password
-from linepool.provisioning.options import (
-    CaFile,
-    Kafka,
-    Prefix,
-    Username,
-    console,
-    named_broker,
-    one_sentence,
-    say,
-)
+from linepool.provisioning.options import Given, Prefix, Replicas, console, in_groups, one_sentence, say
 from linepool.provisioning.place import find_keys
 
 access = typer.Typer(help="Topics, users, rules and quotas at the broker.", no_args_is_help=True)
@@ -38,12 +29,10 @@ Trusted = Annotated[
 
 
 @access.command()
+@in_groups
 def apply(
     *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
+    given: Given,
     passwords: Annotated[
         Path | None,
         typer.Option(
@@ -56,7 +45,7 @@ def apply(
 ) -> None:
     """Bring the broker to what deploy/access/ says, and print what was changed."""
     with one_sentence():
-        broker = named_broker(kafka, username, ca_file, prefix)
+        broker = given.broker()
         difference = difference_of(broker)
         known = _passwords(passwords)
         new = {user: new_password() for user in difference.users_missing if user not in known}
@@ -73,33 +62,29 @@ def apply(
 
 
 @access.command()
+@in_groups
 def diff(
     *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
+    given: Given,
     trusted: Trusted = None,
 ) -> None:
     """Print what differs between the broker and deploy/access/; the exit code is 1 if anything does."""
     with one_sentence():
-        found = list(difference_of(named_broker(kafka, username, ca_file, prefix), trusted or ()).sentences())
+        found = list(difference_of(given.broker(), trusted or ()).sentences())
         say(found, "The broker is what it should be.")
     raise typer.Exit(1 if found else 0)
 
 
 @access.command()
+@in_groups
 def check(
     *,
-    kafka: Kafka = None,
-    username: Username = None,
-    ca_file: CaFile = None,
-    prefix: Prefix = None,
+    given: Given,
     trusted: Trusted = None,
 ) -> None:
     """Say in one line whether the broker is what it should be; the exit code is 1 if it is not."""
     with one_sentence():
-        found = list(difference_of(named_broker(kafka, username, ca_file, prefix), trusted or ()).sentences())
+        found = list(difference_of(given.broker(), trusted or ()).sentences())
         more = f"; the first: {found[0]}" if found else ""
         console.print(
             f"access: {len(found)} differences{escape(more)}" if found else "access: as it should be"
@@ -117,11 +102,12 @@ def render_access(
     provider_ids: Annotated[
         list[str] | None, typer.Option("--provider", help="A provider's id; again for more.")
     ] = None,
+    replicas: Replicas = None,
 ) -> None:
     """Print what there must be at the broker, for one who administers it. No Kafka is asked."""
     with one_sentence():
         try:
-            wanted = everything(check_prefix(prefix or ""), provider_ids or ())
+            wanted = everything(check_prefix(prefix or ""), provider_ids or (), replicas)
         except ValueError as error:
             raise AccessError(str(error)) from None
         sys.stdout.write(render(wanted, form))

@@ -109,7 +109,8 @@ class Bundle:
         )
 
     def _java(self) -> str:
-        values = {"bootstrap.servers": self.bootstrap_servers}
+        # On by default there; librdkafka has it off.
+        values = {"bootstrap.servers": self.bootstrap_servers, "enable.idempotence": "false"}
         secret: dict[str, str | None] = {}
         if self.pair:
             values |= {
@@ -162,7 +163,8 @@ Nothing else is open to you, and nobody but you and Linepool can read or write t
 
 Every message is a JSON object with the headers `ce_specversion: 1.0`, `ce_id` (your own, unique), `ce_type` (the name
 of its schema) and `content-type: application/json`. To each you get exactly one receipt or one rejection.
-The same bytes with the same id are the same message. Write with `acks=all` and idempotence, and give every reply a revision.
+The same bytes with the same id are the same message, so write with `acks=all` and without idempotence: Kafka counts idempotent
+producers, and others could see that one began. Give every reply a revision.
 """
 
 

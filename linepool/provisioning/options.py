@@ -2,8 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated
 
@@ -19,26 +22,72 @@ from linepool.provisioning.place import Asked, find_broker
 
 console = Console(highlight=False, soft_wrap=True)
 
-Kafka = Annotated[
+Prefix = Annotated[
     str | None,
-    typer.Option(
-        "--kafka",
-        envvar="LINEPOOL_KAFKA_BOOTSTRAP_SERVERS",
-        help="host:port (default: what `linepool up` runs). The password comes from LINEPOOL_KAFKA_PASSWORD.",
-    ),
+    typer.Option(envvar="LINEPOOL_TOPIC_PREFIX", help="What stands before all our names; ends in a dot."),
 ]
-Username = Annotated[
-    str | None,
-    typer.Option(envvar="LINEPOOL_KAFKA_USERNAME", help="One who may administer that Kafka."),
+Replicas = Annotated[
+    int | None,
+    typer.Option(
+        envvar="LINEPOOL_KAFKA_REPLICAS",
+        min=1,
+        help="On how many brokers each topic is kept (default: as many as that Kafka chooses).",
+    ),
 ]
 CaFile = Annotated[
     Path | None,
     typer.Option(envvar="LINEPOOL_KAFKA_CA_FILE", help="The authority of its certificate, PEM."),
 ]
-Prefix = Annotated[
-    str | None,
-    typer.Option(envvar="LINEPOOL_TOPIC_PREFIX", help="What stands before all our names; ends in a dot."),
-]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where the Kafka is, as it was given on the command line; the password comes from the environment alone."""
+
+    kafka: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LINEPOOL_KAFKA_BOOTSTRAP_SERVERS",
+            help="host:port (default: what `linepool up` runs). The password comes from LINEPOOL_KAFKA_PASSWORD.",
+        ),
+    ] = None
+    username: Annotated[
+        str | None,
+        typer.Option(envvar="LINEPOOL_KAFKA_USERNAME", help="One who may administer that Kafka."),
+    ] = None
+    ca_file: CaFile = None
+    prefix: Prefix = None
+    replicas: Replicas = None
+
+    def broker(self) -> Broker:
+        """Return the Kafka that was named, or that of `linepool up`; see `find_broker`."""
+        password = os.environ.get("LINEPOOL_KAFKA_PASSWORD")
+        return find_broker(
+            Asked(self.kafka, self.username, password, self.ca_file, self.prefix, self.replicas)
+        )
+
+
+def in_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take options in groups: of a dataclass among its parameters, each field is an option of its own."""
+    groups: dict[str, type] = {}
+    options: list[Parameter] = []
+    for one in signature(command, eval_str=True).parameters.values():
+        if isinstance(one.annotation, type) and is_dataclass(one.annotation):
+            groups[one.name] = one.annotation
+            options += signature(one.annotation, eval_str=True).parameters.values()
+        else:
+            options.append(one)
+
+    @wraps(command)
+    def run(**given: object) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{one: given.pop(one) for one in signature(group).parameters})
+        command(**given)
+
+    own = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in options]
+    run.__annotations__ = {one.name: one.annotation for one in own}
+    setattr(run, "__signature__", Signature(own))  # noqa: B010 -- functions declare no such attribute
+    return run
 
 
 @contextmanager
@@ -56,20 +105,6 @@ def one_sentence() -> Iterator[None]:
 def _fail(text: str) -> None:
     sys.stderr.write(f"linepool: {' '.join(text.split())}\n")
     raise typer.Exit(1)
-
-
-class Given:
-    """Where the Kafka is, as it was given on the command line."""
-
-    def __init__(
-        self, kafka: str | None, username: str | None, ca_file: Path | None, prefix: str | None
-    ) -> None:
-        self.asked = Asked(kafka, username, os.environ.get("LINEPOOL_KAFKA_PASSWORD"), ca_file, prefix)
-
-
-def named_broker(kafka: str | None, username: str | None, ca_file: Path | None, prefix: str | None) -> Broker:
-    """Return the Kafka that was named, or that of `linepool up`; see `find_broker`."""
-    return find_broker(Given(kafka, username, ca_file, prefix).asked)
 
 
 def say(found: Iterable[str], otherwise: str) -> None:

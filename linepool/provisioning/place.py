@@ -25,6 +25,7 @@ class Asked:
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     prefix: str | None = None
+    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ def find_broker(asked: Asked) -> Broker:
         )
     try:
         return Broker(
-            asked.bootstrap_servers, Login(asked.username, asked.password), asked.ca_file, asked.prefix or ""
+            asked.bootstrap_servers,
+            Login(asked.username, asked.password),
+            asked.ca_file,
+            asked.prefix or "",
+            asked.replicas,
         )
     except ValueError as error:
         raise AccessError(str(error)) from None
@@ -66,7 +71,7 @@ def find_operator(broker: Broker, environment: Mapping[str, str] = os.environ) -
 
     Raises AccessError where its password is neither in LINEPOOL_OPERATOR_PASSWORD nor known from `linepool up`.
     """
-    password = environment.get("LINEPOOL_OPERATOR_PASSWORD") or _kept(broker, "passwords").get("operator")
+    password = environment.get("LINEPOOL_OPERATOR_PASSWORD") or kept(broker, "passwords").get("operator")
     if not password:
         raise AccessError("the operator's password at Kafka must be in LINEPOOL_OPERATOR_PASSWORD")
     return Connection(
@@ -96,9 +101,9 @@ def find_keys(
     if file is not None:
         return _read_keys(file)
     names = {"bidding": "LINEPOOL_BIDDING_SECRET", "opener": "LINEPOOL_OPENER_SECRET"}
-    secrets = {who: found for who, name in names.items() if (found := _secret(name, environment))}
+    secrets = {who: found for who, name in names.items() if (found := secret(name, environment))}
     if not secrets:
-        secrets = _kept(broker, "secrets")
+        secrets = kept(broker, "secrets")
     missing = [name for who, name in names.items() if who not in secrets]
     if missing:
         raise AccessError(f"the verifying keys follow from {' and '.join(missing)}, which must be set")
@@ -112,7 +117,8 @@ def find_keys(
     )
 
 
-def _secret(name: str, environment: Mapping[str, str]) -> str | None:
+def secret(name: str, environment: Mapping[str, str]) -> str | None:
+    """Return a secret from its variable, or from the file that this variable with `_FILE` behind it names."""
     if file := environment.get(f"{name}_FILE"):
         return Path(file).read_text().strip()
     return environment.get(name)
@@ -130,7 +136,7 @@ def _read_keys(file: Path) -> VerifyingKeys:
     return keys
 
 
-def _kept(broker: Broker | None, what: str) -> dict[str, str]:
+def kept(broker: Broker | None, what: str) -> dict[str, str]:
     """Return passwords or secrets of what `linepool up` runs, if that is the Kafka asked for."""
     try:
         running = state.load()

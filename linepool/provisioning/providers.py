@@ -8,47 +8,17 @@ import asyncio
 import secrets
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.access.apply import admit_provider, cut_provider_off
+from deploy.access.apply import cut_provider_off
 from deploy.access.broker import AccessError, Broker
-from deploy.access.certificates import Authority
 from deploy.access.difference import Difference, compare, wanted_of_provider
 from deploy.access.found import Found, Standing, look
 from deploy.access.model import check_provider_id
-from linepool.provisioning.bundle import (
-    Bundle,
-    Written,
-    check_password,
-    file_name,
-    new_password,
-    read_bundle,
-    write_bundle,
-)
-from linepool.provisioning.place import VerifyingKeys
+from linepool.provisioning.bundle import Written, file_name, read_bundle
+from linepool.provisioning.letting_in import Addressed, Login, let_in, see_it_let_in
 from linepool.provisioning.register import Register, Registered, find_provider
-
-
-@dataclass(frozen=True)
-class Login:
-    """How a provider logs in. `password` None: keep the one there is, or make one where there is none.
-
-    `authority` signs a certificate instead, a new one each time; there is no user with a password then.
-    """
-
-    password: str | None = field(default=None, repr=False)
-    rotate: bool = False
-    authority: Authority | None = None
-
-
-@dataclass(frozen=True)
-class Addressed:
-    """What a bundle says beside the provider itself. `place` None: a folder named after the provider."""
-
-    bootstrap_servers: str
-    keys: VerifyingKeys
-    place: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +51,12 @@ async def add_provider(
     regions: Sequence[str],
     login: Login,
     addressed: Addressed,
+    administered_elsewhere: bool = False,
 ) -> Done:
     """Make a provider known, or repair what is missing of one that is; write its bundle.
 
-    Its id never changes, its password only where `login` says so.
+    Its id never changes, its password only where `login` says so. With `administered_elsewhere` nothing is asked of the
+    broker that needs rights there: the provider is registered once its own login shows that somebody has let it in.
     Raises AccessError, one sentence, for whatever is in the way.
     """
     everyone = await register.providers()
@@ -100,14 +72,18 @@ async def add_provider(
         raise AccessError(
             f"{place} is the bundle of a provider that was {everyone[pid].state}; choose another place"
         )
-    difference = await _let_in(broker, pid, full_name, login, addressed, place, written)
+    if administered_elsewhere:
+        changed = await see_it_let_in(broker, pid, full_name, login, addressed, place, written)
+    else:
+        difference = await let_in(broker, pid, full_name, login, addressed, place, written)
+        changed = tuple(difference.repairs())
     says = (
         tuple(categories) or (known.categories if known else ()),
         tuple(regions) or (known.regions if known else ()),
     )
     if known is None or (known.categories, known.regions) != says:
         await register.register(pid, full_name, *says)
-    return Done(pid, tuple(difference.repairs()), place)
+    return Done(pid, changed, place)
 
 
 async def suspend_provider(broker: Broker, register: Register, name: str, reason: str) -> Done:
@@ -132,7 +108,7 @@ async def reinstate_provider(
     place = addressed.place or Path("bundles") / file_name(known.name)
     written = await asyncio.to_thread(read_bundle, place)
     _id_of(known, written, known.name, place)
-    difference = await _let_in(broker, pid, known.name, login, addressed, place, written)
+    difference = await let_in(broker, pid, known.name, login, addressed, place, written)
     if known.state == "suspended":
         await register.reinstate(pid)
     return Done(pid, tuple(difference.repairs()), place)
@@ -211,43 +187,3 @@ def _id_of(known: Registered | None, written: Written | None, name: str, place: 
         return check_provider_id(written.provider_id)
     alphabet = string.ascii_lowercase + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(12))
-
-
-async def _let_in(
-    broker: Broker,
-    pid: str,
-    name: str,
-    login: Login,
-    addressed: Addressed,
-    place: Path,
-    written: Written | None,
-) -> Difference:
-    """Write the bundle, then let the provider in: what was interrupted in between goes on with the same password."""
-    found = await asyncio.to_thread(look, broker)
-    kept = written.password if written else None
-    changed = _password_to_set(login, has_one=found.has_password(pid), kept=kept)
-    bundle = Bundle(
-        provider_id=pid,
-        name=name,
-        bootstrap_servers=addressed.bootstrap_servers,
-        prefix=broker.prefix,
-        keys=addressed.keys,
-        password=None if login.authority else changed or kept,
-        ca=broker.ca_file.read_bytes() if broker.ca_file else None,
-        pair=login.authority.issue_for_provider(pid, broker.prefix) if login.authority else None,
-    )
-    await asyncio.to_thread(write_bundle, bundle, place)
-    return await asyncio.to_thread(
-        admit_provider, broker, pid, changed, certificate=login.authority is not None
-    )
-
-
-def _password_to_set(login: Login, *, has_one: bool, kept: str | None) -> str | None:
-    """Return the password to set; None: the one at the broker stays, or there is to be none."""
-    if login.authority:
-        return None
-    if login.password is not None:
-        return check_password(login.password)
-    if login.rotate:
-        return new_password()
-    return None if has_one else kept or new_password()

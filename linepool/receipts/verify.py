@@ -41,6 +41,8 @@ Kind = Literal[
     "not_included",
     "not_in_chain",
 ]
+Standing = Literal["proved", "no proof yet", "not reached", "not in the chain"]
+"""Of a receipt; `not reached`: its number is above that of the last answer here, as where the notices are older than it."""
 ANSWERS = {ReceiptIssued.type(): "message_type", MessageRejected.type(): "reason"}
 """What is in the chain, with a field that only this type has."""
 MISSING_NAMED = 100
@@ -71,7 +73,7 @@ class Verification:
     faults: tuple[Fault, ...]
     unproved: tuple[CheckpointId, ...]
     """Signed checkpoints without a proof yet: proofs come once the box was opened."""
-    receipt: Literal["proved", "no proof yet", "not in the chain"] | None = None
+    receipt: Standing | None = None
     """What is known of the receipt in question, where there is one."""
     receipt_proved_by: CheckpointId | None = None
     """The checkpoint that shows that the receipt was in the chain then."""
@@ -291,9 +293,16 @@ class _Ledger:
 
     def _of_receipt(
         self, receipt: Body, proved: tuple[CheckpointId, ...]
-    ) -> tuple[Literal["proved", "no proof yet", "not in the chain"], CheckpointId | None]:
+    ) -> tuple[Standing, CheckpointId | None]:
         link = self._link(receipt) if receipt.get("chain") is not None else None
         known = None if link is None else self.answers.get(link.number)
+        if link is not None and link.number > self.last.number and self._is_signed(link):
+            why = (
+                f"the receipt is answer {link.number}, and the last here is {self.last.number}: "
+                "fetch the newer notices, and verify again"
+            )
+            self.fault("missing", why, link.number, receipt)
+            return "not reached", None
         if link is None or known is None or not _is_same(known, receipt):
             signed = link is not None and self._is_signed(link)
             why = "the receipt is not in the chain" + (", and signed" if signed else ", and not signed")

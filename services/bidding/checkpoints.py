@@ -6,6 +6,7 @@ What is published is the same for every listed provider, at the same moment, whe
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from linepool.receipts.chain import Head
 from linepool.receipts.checkpoint import LEAVES, checkpoint_statement, grow
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, for_each
 from services.bidding.jobs import LEAST_PAUSE_S
 from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import chains as chain_store
 from services.bidding.store import checkpoints as store
-from services.bidding.store.checkpoints import Published
+from services.bidding.store.checkpoints import CheckpointId, Published
 from shared.envelope import derived_id
 from shared.messages.bidding import CheckpointPublished, InclusionProved
 from shared.outbox import Outgoing
@@ -52,23 +53,17 @@ async def publish_checkpoints(runtime: Runtime, concerns: Concerns | None = None
     schedules = await store.schedules(runtime.pool)
     every = timedelta(seconds=settings_of(runtime).checkpoint_every_s)
     now = await box_store.now(runtime.pool)
-    published = 0
-    for purchase_id, schedule in schedules.items():
-        try:
-            if schedule.is_over or schedule.is_due(now, every):
-                published += await _publish(runtime, purchase_id, every)
-        except TRANSIENT:
-            raise
-        except Exception as error:  # noqa: BLE001 # one purchase must not keep the others' checkpoints back
-            if concerns.is_news(purchase_id, type(error).__name__):
-                runtime.metrics.alarm(
-                    "checkpoint_not_published", purchase=purchase_id, error=type(error).__name__
-                )
-    concerns.keep_only(schedules)
-    return published
+
+    def alarm(purchase_id: UUID, error: str) -> None:
+        runtime.metrics.alarm("checkpoint_not_published", purchase=purchase_id, error=error)
+
+    due = [id_ for id_, schedule in schedules.items() if schedule.is_over or schedule.is_due(now, every)]
+    published = await for_each(due, partial(_publish, runtime, every), concerns, alarm)
+    concerns.keep_only(due)
+    return sum(published.values())
 
 
-async def _publish(runtime: Runtime, purchase_id: UUID, every: timedelta) -> int:
+async def _publish(runtime: Runtime, every: timedelta, purchase_id: UUID) -> int:
     async with runtime.decide("checkpoints", purchase_id) as (tx, publish):
         box = await box_store.lock_box(tx, purchase_id)
         schedule = (await store.schedules(tx, purchase_id)).get(purchase_id)
@@ -91,27 +86,19 @@ async def _publish(runtime: Runtime, purchase_id: UUID, every: timedelta) -> int
 async def prove_checkpoints(runtime: Runtime, concerns: Concerns | None = None) -> int:
     """Tell each provider how its chain stands under the checkpoints of opened boxes; return how many were proved."""
     concerns = concerns or Concerns()
+
+    def alarm(checkpoint: CheckpointId, error: str) -> None:
+        purchase_id, number = checkpoint
+        runtime.metrics.alarm("checkpoint_not_proved", purchase=purchase_id, number=number, error=error)
+
     waiting = await store.to_prove(runtime.pool, PROVED_AT_A_TIME)
-    proved = 0
-    for purchase_id, number in waiting:
-        try:
-            await _prove(runtime, purchase_id, number)
-            proved += 1
-        except TRANSIENT:
-            raise
-        except Exception as error:  # noqa: BLE001 # one checkpoint must not keep the others' proofs back
-            if concerns.is_news((purchase_id, number), type(error).__name__):
-                runtime.metrics.alarm(
-                    "checkpoint_not_proved",
-                    purchase=purchase_id,
-                    number=number,
-                    error=type(error).__name__,
-                )
+    proved = await for_each(waiting, partial(_prove, runtime), concerns, alarm)
     concerns.keep_only(waiting)
-    return proved
+    return len(proved)
 
 
-async def _prove(runtime: Runtime, purchase_id: UUID, number: int) -> None:
+async def _prove(runtime: Runtime, checkpoint: CheckpointId) -> None:
+    purchase_id, number = checkpoint
     async with runtime.decide("proofs", purchase_id, number) as (tx, publish):
         made = await store.lock_unproved(tx, purchase_id, number)
         if made is None or made.heads is None:

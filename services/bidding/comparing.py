@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge
 
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, Pauses
 from services.bidding.domain.box import Box
 from services.bidding.evaluation import Evaluated, Task, UsageDiffers, evaluate_replies
 from services.bidding.jobs import LEAST_PAUSE_S
@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 async def compare_replies(runtime: Runtime) -> None:
     """Have opened boxes evaluated, one after another, for as long as the service runs."""
     pause = settings_of(runtime).job_pause_s
-    concerns = Concerns()
+    concerns, pauses = Concerns(), comparison_pauses()
     waiting = Gauge(
         "linepool_bidding_boxes_waiting_for_usage",
         "Opened boxes whose pinned usage is not here, or not as it was pinned.",
@@ -49,7 +49,7 @@ async def compare_replies(runtime: Runtime) -> None:
         with worker_process() as worker:
             while True:
                 try:
-                    await compare_opened_boxes(runtime, worker, waiting, concerns)
+                    await compare_opened_boxes(runtime, worker, waiting, concerns, pauses)
                 except TRANSIENT as error:
                     log.warning("comparisons wait", error=type(error).__name__)
                 await asyncio.sleep(LEAST_PAUSE_S)
@@ -97,7 +97,11 @@ class _Worker(Executor):
             return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        processes = list((self._pool._processes or {}).values())  # noqa: SLF001 # before Python 3.14 nothing public ends them
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        # An interpreter does not end before its pools' work is done, however long that takes; another process evaluates anew.
+        for process in processes:
+            process.terminate()
 
 
 def leave_with_parent() -> None:
@@ -118,15 +122,16 @@ async def compare_opened_boxes(
     worker: Executor,
     waiting: Gauge | None = None,
     concerns: Concerns | None = None,
+    pauses: Pauses | None = None,
 ) -> int:
     """Compare the replies of each opened box whose pinned usage is here; return how many were compared.
 
-    Why one waits is said if `concerns` do not know it yet; one that fails is alarmed, and the next one follows.
+    Why one waits is said if `concerns` do not know it yet; one that fails is alarmed and rests, and the next one follows.
     """
-    concerns = concerns or Concerns()
+    concerns, pauses = concerns or Concerns(), pauses or comparison_pauses()
     compared = still_waiting = 0
     opened = await box_store.purchases_in(runtime.pool, "opened")
-    for purchase_id in opened:
+    for purchase_id in filter(pauses.are_over, opened):
         try:
             done = await _compare(runtime, worker, purchase_id, concerns)
         except TRANSIENT:
@@ -134,13 +139,20 @@ async def compare_opened_boxes(
         except Exception as error:  # noqa: BLE001 # one purchase must not keep the others from being compared
             if concerns.is_news(purchase_id, type(error).__name__):
                 runtime.metrics.alarm("box_not_compared", purchase=purchase_id, error=type(error).__name__)
+            pauses.begin(purchase_id)
             continue
         compared += done is True
         still_waiting += done is None
     concerns.keep_only(opened)
+    pauses.keep_only(opened)
     if waiting is not None:
         waiting.set(still_waiting)
     return compared
+
+
+def comparison_pauses() -> Pauses:
+    """Return the pauses of comparisons that fail: one that kills its worker process costs a new one each time it is tried."""
+    return Pauses(first=1.0, longest=300.0)
 
 
 async def _compare(runtime: Runtime, worker: Executor, purchase_id: UUID, concerns: Concerns) -> bool | None:

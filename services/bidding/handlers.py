@@ -5,11 +5,15 @@ from typing import Annotated
 from faststream import Context
 
 from services.bidding import intake, reading
+from services.bidding.adopting import not_said_again
 from services.bidding.domain import award as orders
 from services.bidding.domain import box as boxes
+from services.bidding.domain import custodian
 from services.bidding.store import awards as award_store
 from services.bidding.store import boxes as box_store
 from services.bidding.store import checkpoints as checkpoint_store
+from services.bidding.store import releases as release_store
+from services.bidding.store import terms as terms_store
 from services.bidding.store import usage as usage_store
 from shared.delivery import Batched, CurrentActor, Publish, Tx
 from shared.messages.aggregation import GroupAggregated, UsageLinesReported
@@ -17,6 +21,7 @@ from shared.messages.bidding import (
     AcceptTerms,
     BidBoxReady,
     RejectTerms,
+    ReleaseCustodianKey,
     SelectReply,
     TermsAccepted,
     TermsRejected,
@@ -49,7 +54,7 @@ async def prepare_box(event: RequestIssued, tx: Tx, publish: Publish, rules: Rul
     if box is None:
         return
     await box_store.save_box(tx, box)
-    if rules.seal == "none":
+    if box.request is not None and box.request.seal == "none":
         await publish(
             BidBoxReady(purchase_id=event.purchase_id, request_version=event.request_version, seal="none")
         )
@@ -71,11 +76,16 @@ async def begin_closing(event: DeadlinePassed, tx: Tx, publish: Publish) -> None
 
 
 @rfp_events.handle
-async def call_off(event: RequestCancelled, tx: Tx, publish: Publish) -> None:
+async def call_off(event: RequestCancelled, tx: Tx, publish: Publish) -> NotYet | None:
     """Nothing counts any more, and nothing can be ordered."""
-    box = boxes.cancel(await box_store.lock_box(tx, event.purchase_id), publish.cause)
+    locked = await box_store.lock_box(tx, event.purchase_id)
+    if await not_said_again(tx, publish.adoptions, [event.purchase_id]):
+        return NotYet("decisions_to_come_again", "Before a restore more was decided before this.")
+    box = boxes.cancel(locked, publish.cause)
     if box is not None:
         await box_store.save_box(tx, box)
+        await terms_store.forget_documents(tx, event.purchase_id)
+    return None
 
 
 @aggregation_events.handle
@@ -88,6 +98,28 @@ async def pin_usage(event: GroupAggregated, tx: Tx, publish: Publish) -> None:
 async def copy_usage(event: UsageLinesReported, tx: Tx, publish: Publish) -> None:
     """Keep an own copy of the lines, so that evaluating asks nobody."""
     await usage_store.add_usage_part(tx, event, cause_id=publish.cause)
+
+
+@commands.handle
+async def release_custodian_key(
+    command: ReleaseCustodianKey, actor: CurrentActor, tx: Tx, publish: Publish
+) -> Refusal | NotYet | None:
+    """Keep the custodian's key for the opener, which needs it for what is sealed twice."""
+    box = await box_store.lock_box(tx, command.purchase_id)
+    if await release_store.is_obeyed(tx, publish.cause):
+        return None
+    group = await usage_store.group(tx, command.purchase_id)
+    if refused := orders.may_order(actor.person_id, group.coordinator_id if group else None):
+        return refused
+    is_released = await release_store.is_released(tx, command.purchase_id)
+    released = custodian.release(command, box, publish.now, released=is_released)
+    if isinstance(released, Refusal | NotYet):
+        return released
+    await release_store.add_released_key(
+        tx, command.purchase_id, command.private_key, at=publish.now, cause_id=publish.cause
+    )
+    await publish(released)
+    return None
 
 
 @commands.handle
@@ -130,6 +162,7 @@ async def accept_terms(
     if not isinstance(agreed, orders.Agreed):
         return agreed
     await award_store.answer_terms(tx, agreed.terms.id, "accepted", cause_id=publish.cause)
+    await terms_store.forget_documents(tx, command.purchase_id)
     await publish(
         TermsAccepted(
             purchase_id=command.purchase_id,

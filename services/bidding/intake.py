@@ -2,15 +2,19 @@
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.bidding.adopting import answered_before
+from services.bidding import terms
+from services.bidding.adopting import answered_before, orders_to_come
 from services.bidding.domain import chain
+from services.bidding.domain.arrivals import Answered, Arrival, Revision, Sender
 from services.bidding.domain.box import Seal
-from services.bidding.domain.intake import REUSED, Answered, Arrival, Desk, Judgement, Revision, Sender, judge
+from services.bidding.domain.intake import Desk, Judgement, judge
+from services.bidding.domain.rejections import REUSED
 from services.bidding.receipt_key import receipt_key
 from services.bidding.settings import Settings
 from services.bidding.store import boxes as box_store
@@ -18,13 +22,14 @@ from services.bidding.store import chains as chain_store
 from services.bidding.store import held as held_store
 from services.bidding.store import intake as store
 from shared.envelope import derived_id
-from shared.messages.bidding import AccessRequestReceived, QuestionReceived, TermsPresented
+from shared.messages.bidding import AccessRequestReceived, QuestionReceived
 from shared.messages.providers import (
     AccessRequested,
     InvitationAcknowledged,
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
+    TermsPartSent,
     TermsProposed,
 )
 from shared.outbox import Outgoing, Publisher
@@ -40,11 +45,14 @@ class Rules:
     secret: bytes = field(repr=False)
     key: Ed25519PrivateKey = field(repr=False)
     """What answers are signed with."""
+    terms_patience: timedelta
+    """How long terms wait for their document."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Rules":
         """Take what matters here from the settings."""
-        return cls(settings.seal, settings.secret.get_secret_value(), receipt_key(settings))
+        patience = timedelta(seconds=settings.terms_patience_s)
+        return cls(settings.seal, settings.secret.get_secret_value(), receipt_key(settings), patience)
 
     def question_id(self, message: UUID) -> UUID:
         """Return a question's id: derived from the secret too, so that nobody can try out whose question it is."""
@@ -57,7 +65,7 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
     A message that is held gets its answer later.
     """
     publish = publish.answering()
-    terms_among = any(isinstance(one.word, TermsProposed) for one in arrivals)
+    terms_among = any(isinstance(one.word, TermsPartSent | TermsProposed) for one in arrivals)
     senders = {(one.purchase_id, one.provider_id) for one in arrivals if one.purchase_id is not None}
     ids = {one.id for one in arrivals}
     boxes = await box_store.lock_boxes(tx, [purchase for purchase, _ in senders], exclusively=terms_among)
@@ -78,17 +86,11 @@ async def take(tx: asyncpg.Connection, publish: Publisher, arrivals: Sequence[Ar
         awards=await store.standing_awards(tx, list(boxes)) if terms_among else {},
         presented_before=_presented_before(publish, new),
         answered_before=before,
+        orders_to_come=await orders_to_come(tx, publish.adoptions, boxes) if terms_among else frozenset(),
     )
     judgements = [*judge(new, desk), *(Judgement(one, REUSED) for one in reused)]
-    answers = await _save(tx, judgements, before)
-    await publish.many(
-        [
-            *_notices([*repeated, *repeated_reuse], rules.key, again=True),
-            *_notices(answers, rules.key, again=False),
-        ]
-    )
-    await _pass_on(publish, judgements, rules)
-    await _present_terms(publish, judgements)
+    again = _notices([*repeated, *repeated_reuse], rules.key, again=True)
+    await answer(tx, publish, judgements, rules, again=again)
 
 
 async def judge_held(
@@ -117,14 +119,29 @@ async def judge_held(
         awards=await store.standing_awards(tx, list(boxes)),
         presented_before=_presented_before(publish, arrivals),
         answered_before=before,
+        orders_to_come=await orders_to_come(tx, publish.adoptions, boxes),
     )
     judgements = [one for one in judge(arrivals, desk, final=final) if one.answer is not None]
     await held_store.release(tx, [one.arrival.id for one in judgements])
+    await answer(tx, publish, judgements, rules)
+    return len(judgements)
+
+
+async def answer(
+    tx: asyncpg.Connection,
+    publish: Publisher,
+    judgements: Sequence[Judgement],
+    rules: Rules,
+    *,
+    again: Iterable[Outgoing] = (),
+) -> None:
+    """Save what messages lead to, tell each sender its answer after those that are told `again`, and say what others act on."""
+    judgements = await terms.gather(tx, judgements, publish.now + rules.terms_patience)
+    before = answered_before(publish.adoptions, [one.arrival for one in judgements])
     answers = await _save(tx, judgements, before)
-    await publish.many(_notices(answers, rules.key, again=False))
+    await publish.many([*again, *_notices(answers, rules.key, again=False)])
     await _pass_on(publish, judgements, rules)
-    await _present_terms(publish, judgements)
-    return len(answers)
+    await terms.present(tx, publish, judgements)
 
 
 def _presented_before(publish: Publisher, arrivals: Sequence[Arrival]) -> set[UUID]:
@@ -289,22 +306,3 @@ def _place(fact: QuestionReceived | AccessRequestReceived) -> tuple[UUID, str, U
     if isinstance(fact, QuestionReceived):
         return fact.purchase_id, "question", fact.question_id
     return fact.purchase_id, "access", fact.request_id
-
-
-async def _present_terms(publish: Publisher, judgements: Sequence[Judgement]) -> None:
-    presented = [
-        (one.arrival, one.arrival.word)
-        for one in judgements
-        if one.adds == "terms" and isinstance(one.arrival.word, TermsProposed)
-    ]
-    for arrival, said in sorted(presented, key=lambda one: one[1].purchase_id):
-        await publish.deciding("terms", arrival.id)(
-            TermsPresented(
-                purchase_id=said.purchase_id,
-                award=said.award,
-                provider_id=arrival.provider_id,
-                title=said.title,
-                text=said.text,
-                terms_sha256=said.terms_sha256,
-            )
-        )

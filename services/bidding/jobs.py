@@ -6,18 +6,20 @@ Each step looks at the tables, decides in one transaction, and may be repeated o
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, for_each
 from services.bidding.domain.box import Box, Request, is_passed, may_read_ends
 from services.bidding.judging import judge_held_messages, known_ends
 from services.bidding.opening import judge_opened_boxes, judge_replies, tell_of_keys
 from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store
+from shared import clock_skew
 from shared.envelope import derived_id
 from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
@@ -71,25 +73,19 @@ async def close_boxes(runtime: Runtime, concerns: Concerns | None = None) -> int
     Why a box stays shut is said if `concerns` do not know it yet; one that fails is alarmed, and the next one follows.
     """
     concerns = concerns or Concerns()
-    closed = 0
+
+    def alarm(purchase_id: UUID, error: str) -> None:
+        runtime.metrics.alarm("box_not_closed", purchase=purchase_id, error=error)
+
     closing = await box_store.purchases_in(runtime.pool, "closing")
-    for purchase_id in closing:
-        try:
-            shut = await _close(runtime, purchase_id)
-        except TRANSIENT:
-            raise
-        except Exception as error:  # noqa: BLE001 # one purchase must not keep the others' boxes shut
-            if concerns.is_news(purchase_id, type(error).__name__):
-                runtime.metrics.alarm("box_not_closed", purchase=purchase_id, error=type(error).__name__)
-            continue
-        if shut is None:
-            closed += 1
-        elif concerns.is_news(purchase_id, shut):
+    outcomes = await for_each(closing, partial(_close, runtime), concerns, alarm)
+    for purchase_id, shut in outcomes.items():
+        if shut is not None and concerns.is_news(purchase_id, shut):
             log.info("box stays shut", purchase=str(purchase_id), why=shut)
             if shut == END_UNKNOWN:
                 runtime.metrics.alarm(END_UNKNOWN, purchase=purchase_id)
     concerns.keep_only(closing)
-    return closed
+    return list(outcomes.values()).count(None)
 
 
 async def _close(runtime: Runtime, purchase_id: UUID) -> str | None:
@@ -114,7 +110,7 @@ async def _note_closing_ends(runtime: Runtime, box: Box, request: Request) -> st
     opened_before = runtime.adoptions.decided_at(
         derived_id(runtime.service, "open", box.purchase_id, request.version)
     )
-    skew = timedelta(0) if opened_before else runtime.skew
+    skew = timedelta(0) if opened_before else await clock_skew.measured(runtime.pool)
     not_yet = may_read_ends(box, await box_store.now(runtime.pool), skew=skew, allowance=allowance)
     if not_yet is not None:
         return not_yet.reason

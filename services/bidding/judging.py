@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 
 from services.bidding import intake, reading
 from services.bidding.concerns import Concerns
+from services.bidding.domain.arrivals import Arrival, Sender
 from services.bidding.domain.box import Place, is_passed
-from services.bidding.domain.intake import Arrival, Sender
 from services.bidding.settings import settings_of
 from services.bidding.store import boxes as box_store
 from services.bidding.store import held as held_store

@@ -1,23 +1,26 @@
 """What bidding does with what the opener says: tell of boxes that have their key, and judge the replies of opened boxes."""
 
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from services.bidding import reading
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, for_each
 from services.bidding.domain.box import Box, NoOffer, StoredReply, open_box
 from services.bidding.store import boxes as box_store
 from services.bidding.store import seals as seal_store
 from shared.messages.bidding import BidBoxReady, OpenedReply, RepliesOpened, ReplyDisqualified
 from shared.messages.providers import Offer
 from shared.outbox import Outgoing, Publisher
-from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
 
 DOES_NOT_OPEN = NoOffer("does not open with the key of this request, for this provider and this revision")
+NOT_SEALED_TWICE = NoOffer(
+    "does not open with the key of the request's custodian: an offer is sealed for the custodian first, then for the opener"
+)
 log = structlog.get_logger()
 
 
@@ -53,25 +56,20 @@ async def tell_of_keys(runtime: Runtime, concerns: Concerns | None = None) -> in
 async def judge_opened_boxes(runtime: Runtime, concerns: Concerns | None = None) -> int:
     """Judge the replies of each closed box that the opener has opened; return how many boxes there were.
 
-    One that waits for the opener is logged if `concerns` do not know; one that fails is alarmed, and the next one follows.
+    One that waits to be opened is logged if `concerns` do not know; one that fails is alarmed, and the next one follows.
     """
     concerns = concerns or Concerns()
-    judged = 0
+
+    def alarm(purchase_id: UUID, error: str) -> None:
+        runtime.metrics.alarm("box_not_judged", purchase=purchase_id, error=error)
+
     closed = await box_store.purchases_in(runtime.pool, "closed")
-    for purchase_id in closed:
-        try:
-            done = await _judge_if_opened(runtime, purchase_id)
-        except TRANSIENT:
-            raise
-        except Exception as error:  # noqa: BLE001 # one purchase must not keep the others' replies from being judged
-            if concerns.is_news(purchase_id, type(error).__name__):
-                runtime.metrics.alarm("box_not_judged", purchase=purchase_id, error=type(error).__name__)
-            continue
-        judged += done
-        if not done and concerns.is_news(purchase_id, "waits_for_opener"):
-            log.info("box waits for the opener", purchase=str(purchase_id))
+    outcomes = await for_each(closed, partial(_judge_if_opened, runtime), concerns, alarm)
+    for purchase_id, judged in outcomes.items():
+        if not judged and concerns.is_news(purchase_id, "waits_to_be_opened"):
+            log.info("box waits to be opened", purchase=str(purchase_id))
     concerns.keep_only([*closed, "opener"])
-    return judged
+    return sum(outcomes.values())
 
 
 async def _judge_if_opened(runtime: Runtime, purchase_id: UUID) -> bool:
@@ -148,4 +146,6 @@ async def replies_in(
 
 
 def _offer_in(opening: seal_store.Opening) -> Offer | NoOffer:
-    return DOES_NOT_OPEN if opening.content is None else reading.read_offer(opening.content)
+    if opening.content is None:
+        return NOT_SEALED_TWICE if opening.failure == seal_store.NOT_SEALED_TWICE else DOES_NOT_OPEN
+    return reading.read_offer(opening.content)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from services.bidding.domain.arrivals import Arrival, ProviderWord, Rejection, WithoutContent
 from services.bidding.domain.box import NoOffer
-from services.bidding.domain.intake import Arrival, ProviderWord, Rejection, WithoutContent
 from shared.fetched import UNREADABLE
 from shared.messages.providers import (
     MESSAGE_BYTES,
@@ -17,6 +17,7 @@ from shared.messages.providers import (
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
+    TermsPartSent,
     TermsProposed,
 )
 from shared.record import Record
@@ -38,6 +39,7 @@ WORDS: dict[str, type[ProviderWord]] = {
         InvitationAcknowledged,
         AccessRequested,
         QuestionAsked,
+        TermsPartSent,
         TermsProposed,
     )
 }

@@ -17,6 +17,8 @@ class Settings(ServiceSettings):
     """How often boxes are looked at when nothing wakes the service."""
     checkpoint_every_s: Annotated[float, Field(gt=0)] = 3600.0
     """How far apart checkpoints over all receipts are, from the group's qualification until the box is closed."""
+    terms_patience_s: Annotated[float, Field(gt=0)] = 24 * 3600.0
+    """How long terms wait for the parts of their document."""
     seal: Literal["none", "hpke"] = "hpke"
     """How replies to requests that are issued from now on must be sealed."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from services.distribution import handlers
 from services.distribution.settings import Settings
+from services.distribution.waiting import WAITS
 from shared.service import Service, serve
 
 
@@ -14,4 +15,5 @@ def build(settings: Settings | None = None) -> Service:
         settings or Settings(),
         handlers.streams,
         migrations=Path(__file__).parent / "migrations",
+        waits=WAITS,
     )

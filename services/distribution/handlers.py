@@ -146,6 +146,12 @@ async def decide_on_access(event: AccessRequestReceived, tx: Tx, publish: Publis
     if right is not None:
         await _show(tx, publish, event, right)
         return None
+    if await ledger.was_shown_to(tx, event.purchase_id, event.request_version, event.provider_id):
+        # Whatever has happened since: a quiet repeat leaves no fact behind, so a restore could not find a refusal of it.
+        await ledger.add_access_request(tx, event, "shown_before", at=publish.now, cause_id=publish.cause)
+        shown = await store.gate(tx, event.purchase_id)
+        await presenting.answers(tx, publish, shown, [event.provider_id])
+        return None
     in_ledger = await ledger.was_presented_to(tx, event.purchase_id, event.request_version, event.provider_id)
     if said is not None or (not in_ledger and _invited_before_restore(publish, event)):
         return NotYet("gate_not_open_again", "The gate was open before a restore, and is not open again yet.")

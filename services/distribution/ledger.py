@@ -143,7 +143,8 @@ async def grant(
         """
         WITH moment AS MATERIALIZED (SELECT coalesce($5::timestamptz, clock_timestamp()) AS at),
         held AS (
-            SELECT qualification.* FROM moment, qualifications AS qualification
+            SELECT qualification.purchase_id, qualification.snapshot, qualification.number
+            FROM moment, qualifications AS qualification
             WHERE qualification.purchase_id = $1 AND qualification.valid_until > moment.at
                 AND qualification.number = coalesce($6, qualification.number)
                 AND ($5::timestamptz IS NOT NULL OR NOT EXISTS (
@@ -201,6 +202,22 @@ async def was_presented_to(tx: Connection, purchase_id: UUID, version: int, prov
         """
         SELECT EXISTS (
             SELECT FROM disclosures WHERE purchase_id = $1 AND request_version = $2 AND provider_id = $3
+        )
+        """,
+        purchase_id,
+        version,
+        provider_id,
+    )
+    return found
+
+
+async def was_shown_to(tx: Connection, purchase_id: UUID, version: int, provider_id: str) -> bool:
+    """Return whether the provider was shown the version, by `transmit` or by a grant, and not only offered it."""
+    found: bool = await tx.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM disclosures
+            WHERE purchase_id = $1 AND request_version = $2 AND provider_id = $3 AND kind <> 'offered'
         )
         """,
         purchase_id,

@@ -275,7 +275,9 @@ async def gate(tx: Connection, purchase_id: UUID) -> Gate:
     )
     requests = await tx.fetch(
         """
-        SELECT request.*, box.seal, box.public_key, box.key_signature FROM requests AS request
+        SELECT request.purchase_id, request.request_version, request.title, request.deadline, request.mode, request.snapshot,
+            request.opened_at, box.seal, box.public_key, box.key_signature
+        FROM requests AS request
         LEFT JOIN bid_boxes AS box USING (purchase_id, request_version)
         WHERE purchase_id = $1 ORDER BY request_version
         """,

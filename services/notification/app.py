@@ -4,6 +4,7 @@ from pathlib import Path
 
 from services.notification import handlers, mailing
 from services.notification.settings import Settings
+from services.notification.waiting import WAITS
 from shared.service import Service, serve
 
 
@@ -14,5 +15,6 @@ def build(settings: Settings | None = None) -> Service:
         settings or Settings(),
         handlers.streams,
         migrations=Path(__file__).parent / "migrations",
+        waits=WAITS,
         jobs=[mailing.send_mails],
     )

@@ -4,12 +4,13 @@ A mail is leased, sent outside any transaction, and recorded. A crash between th
 record lets the lease run out, and the same mail goes again under the same Message-ID: recognisably one mail.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from services.notification import passwords, store
-from services.notification.domain import not_worth_sending
+from services.notification.domain.mails import not_worth_sending
+from services.notification.sealed import opened, sealing_key
 from services.notification.settings import Settings
 from services.notification.smtp import (
     PutOff,
@@ -21,14 +22,28 @@ from services.notification.smtp import (
     message_id,
     recipient,
 )
-from services.notification.store import DueMail
+from services.notification.store import mails as store
+from services.notification.store.mails import DueMail
+from shared.ending import to_its_end
 from shared.envelope import derived_id
 from shared.messages.notification import MailDelivered, MailFailed
 from shared.postgres import TRANSIENT
 from shared.runtime import Runtime
 
+LAST_MAIL_S = 5.0
+"""So long a process that is told to end waits for the mail that it is sending."""
 STEPS = 10
 """More than an SMTP conversation has, so that a lease outlives the slowest server's answer."""
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Nobody is worse off without this mail: its secret expired or is void, or its news are old."""
+
+    reason: str
+
+
+Outcome = Taken | PutOff | Rejected | GivenUp
 
 
 async def send_mails(runtime: Runtime) -> None:
@@ -49,23 +64,31 @@ async def send_due_mails(runtime: Runtime, settings: Settings) -> int:
     lease = timedelta(seconds=settings.smtp_timeout_s * STEPS)
     taken = 0
     async with Session(settings) as session:
-        while mail := await store.lease_due_mail(runtime.pool, lease):
-            if await _recorded_before(runtime, settings, mail):
+        while due := await store.lease_due_mail(runtime.pool, lease):
+            if await _recorded_before(runtime, settings, due):
                 continue
             try:
-                outcome = await _send(session, settings, mail)
+                outcome = await to_its_end(
+                    _send_and_record(runtime, session, settings, due), at_most=LAST_MAIL_S
+                )
             except Unreachable as unreachable:
                 structlog.get_logger().warning(
                     "mail server unreachable",
-                    mail=str(mail.mail_id),
+                    mail=str(due.mail.mail_id),
                     error=str(unreachable),
-                    tries=mail.tries,
+                    tries=due.tries,
                 )
-                await store.put_off(runtime.pool, mail.mail_id, pause_after(mail.tries, settings))
+                await store.put_off(runtime.pool, due.mail.mail_id, pause_after(due.tries, settings))
                 return taken
             taken += isinstance(outcome, Taken)
-            await _record(runtime, settings, mail, outcome)
     return taken
+
+
+async def _send_and_record(runtime: Runtime, session: Session, settings: Settings, due: DueMail) -> Outcome:
+    # Taken by the server and not recorded, it would be sent once more.
+    outcome = await _send(session, settings, due)
+    await _record(runtime, settings, due, outcome)
+    return outcome
 
 
 def pause_after(tries: int, settings: Settings) -> timedelta:
@@ -73,76 +96,69 @@ def pause_after(tries: int, settings: Settings) -> timedelta:
     return timedelta(seconds=min(settings.mail_retry_max_s, settings.mail_retry_s * 2 ** min(tries - 1, 30)))
 
 
-async def _send(session: Session, settings: Settings, mail: DueMail) -> Taken | PutOff | Rejected:
-    reason = not_worth_sending(mail.letter, now=mail.leased_at, newest_password=mail.newest_password)
+async def _send(session: Session, settings: Settings, due: DueMail) -> Outcome:
+    reason = not_worth_sending(due.mail, due.reached, due.newest, due.leased_at)
     if reason is not None:
-        return Rejected(reason)
-    password = None
-    if mail.sealed_password is not None:
-        key = passwords.sealing_key(settings.secret.get_secret_value())
-        try:
-            password = passwords.open_password(
-                key, mail.sealed_password, purchase_id=mail.purchase_id, person_id=mail.person_id
-            )
-        except ValueError:
-            return Rejected("box_does_not_open")
-    return await session.send(compose(mail, settings, password=password), recipient(mail))
+        return GivenUp(reason)
+    try:
+        secret = opened(sealing_key(settings.secret.get_secret_value()), due.mail, settings.portal_url)
+    except ValueError:
+        return Rejected("box_does_not_open")
+    return await session.send(compose(due, settings, secret=secret), recipient(due))
 
 
-async def _record(
-    runtime: Runtime, settings: Settings, mail: DueMail, outcome: Taken | PutOff | Rejected
-) -> None:
+async def _record(runtime: Runtime, settings: Settings, due: DueMail, outcome: Outcome) -> None:
     if isinstance(outcome, PutOff):
-        if mail.leased_at - mail.queued_at < timedelta(days=settings.mail_give_up_days):
+        if due.leased_at - due.queued_at < timedelta(days=settings.mail_give_up_days):
             structlog.get_logger().info(
-                "mail put off", mail=str(mail.mail_id), reason=outcome.reason, tries=mail.tries
+                "mail put off", mail=str(due.mail.mail_id), reason=outcome.reason, tries=due.tries
             )
-            await store.put_off(runtime.pool, mail.mail_id, pause_after(mail.tries, settings))
+            await store.put_off(runtime.pool, due.mail.mail_id, pause_after(due.tries, settings))
             return
         outcome = Rejected("put_off_too_long")
-    async with runtime.decide("mail", mail.mail_id) as (tx, publish):
+    async with runtime.decide("mail", due.mail.mail_id) as (tx, publish):
         if isinstance(outcome, Taken):
-            if await store.set_delivered(tx, mail.mail_id, publish.now):
-                await publish(_delivered(mail, settings))
-        elif await store.set_failed(tx, mail.mail_id, publish.now):
-            await publish(_failed(mail, settings, outcome.reason))
+            if await store.set_delivered(tx, due.mail.mail_id, publish.now):
+                await publish(_delivered(due, settings))
+        elif await store.set_failed(tx, due.mail.mail_id, publish.now):
+            await publish(_failed(due, settings, outcome.reason))
     structlog.get_logger().info(
-        "mail ended", mail=str(mail.mail_id), kind=mail.letter.kind, outcome=type(outcome).__name__
+        "mail ended", mail=str(due.mail.mail_id), kind=due.mail.letter.kind, outcome=type(outcome).__name__
     )
     if isinstance(outcome, Rejected):
-        runtime.metrics.alarm("mail_failed", mail=mail.mail_id, reason=outcome.reason)
+        runtime.metrics.alarm("mail_failed", mail=due.mail.mail_id, reason=outcome.reason)
 
 
-async def _recorded_before(runtime: Runtime, settings: Settings, mail: DueMail) -> bool:
+async def _recorded_before(runtime: Runtime, settings: Settings, due: DueMail) -> bool:
     """Record again, without sending, what was recorded before the database was restored."""
-    decided = runtime.adoptions.of_decision(derived_id(runtime.service, "mail", mail.mail_id))
+    decided = runtime.adoptions.of_decision(derived_id(runtime.service, "mail", due.mail.mail_id))
     if not decided:
         return False
     event = decided[0]
-    async with runtime.decide("mail", mail.mail_id) as (tx, publish):
+    async with runtime.decide("mail", due.mail.mail_id) as (tx, publish):
         if event.type == MailDelivered.type():
-            await store.set_delivered(tx, mail.mail_id, publish.now)
-            await publish(_delivered(mail, settings))
+            await store.set_delivered(tx, due.mail.mail_id, publish.now)
+            await publish(_delivered(due, settings))
         else:
-            await store.set_failed(tx, mail.mail_id, publish.now)
-            await publish(_failed(mail, settings, MailFailed.model_validate_json(event.body).reason))
+            await store.set_failed(tx, due.mail.mail_id, publish.now)
+            await publish(_failed(due, settings, MailFailed.model_validate_json(event.body).reason))
     return True
 
 
-def _delivered(mail: DueMail, settings: Settings) -> MailDelivered:
+def _delivered(due: DueMail, settings: Settings) -> MailDelivered:
     return MailDelivered(
-        purchase_id=mail.purchase_id,
-        person_id=mail.person_id,
-        kind=mail.letter.kind,
-        message_id=message_id(mail, settings),
+        purchase_id=due.mail.purchase_id,
+        person_id=due.mail.person_id,
+        kind=due.mail.letter.kind,
+        message_id=message_id(due, settings),
     )
 
 
-def _failed(mail: DueMail, settings: Settings, reason: str) -> MailFailed:
+def _failed(due: DueMail, settings: Settings, reason: str) -> MailFailed:
     return MailFailed(
-        purchase_id=mail.purchase_id,
-        person_id=mail.person_id,
-        kind=mail.letter.kind,
-        message_id=message_id(mail, settings),
+        purchase_id=due.mail.purchase_id,
+        person_id=due.mail.person_id,
+        kind=due.mail.letter.kind,
+        message_id=message_id(due, settings),
         reason=reason,
     )

@@ -65,3 +65,8 @@ _MONTHS = (
     "November",
     "December",
 )
+
+
+def counted(number: int, one: str) -> str:
+    """Return how many there are of something, such as `1 member` or `1,200 lines`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"

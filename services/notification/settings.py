@@ -12,6 +12,10 @@ class Settings(ServiceSettings):
 
     mail_from: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,60}$")]
     """The sender's address; what stands after the `@` is also the domain of every Message-ID."""
+    portal_url: Annotated[
+        str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.:/_\[\]-]*[A-Za-z0-9\]_-]$", max_length=200)
+    ]
+    """Where people reach the portal, without a slash at its end; an invitation's link begins with it."""
     smtp_host: str
     smtp_port: Annotated[int, Field(ge=1, le=65535)]
     smtp_security: Literal["none", "starttls", "tls"] = "starttls"

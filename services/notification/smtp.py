@@ -10,10 +10,11 @@ from typing import Self
 
 import aiosmtplib
 
+from services.notification.domain.mails import goes_to
 from services.notification.letters import render
 from services.notification.plain_text import one_line
 from services.notification.settings import Settings
-from services.notification.store import DueMail
+from services.notification.store.mails import DueMail
 
 PERMANENT = 500
 """SMTP's answers from here on mean: do not try this mail again."""
@@ -43,38 +44,45 @@ class Unreachable(Exception):  # noqa: N818 # says what is wrong
     """The server cannot be talked to at the moment; that is no mail's fault."""
 
 
-def compose(mail: DueMail, settings: Settings, *, password: str | None) -> EmailMessage:
+def compose(due: DueMail, settings: Settings, *, secret: str | None) -> EmailMessage:
     """Return the mail, the same at every try: its date is when it was queued, its Message-ID its own id."""
     subject, text = render(
-        mail.letter,
-        group_name=mail.group_name,
-        purchase_id=mail.purchase_id,
-        recipient=mail.name,
-        password=password,
+        due.mail.letter,
+        group_name=due.group_name,
+        purchase_id=due.mail.purchase_id,
+        recipient=due.name,
+        secret=secret,
     )
     domain = settings.mail_from.rpartition("@")[2]
     message = EmailMessage(policy=SMTP_POLICY)
     message["From"] = Address("Linepool", addr_spec=settings.mail_from)
-    message["To"] = recipient(mail)
+    message["To"] = recipient(due)
     message["Subject"] = subject
-    message["Date"] = mail.queued_at
-    message["Message-ID"] = message_id(mail, settings)
-    message["References"] = f"<{mail.purchase_id}@{domain}>"
+    message["Date"] = due.queued_at
+    message["Message-ID"] = message_id(due, settings)
+    message["References"] = f"<{due.mail.purchase_id or due.mail.person_id}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text, cte="quoted-printable")
     return message
 
 
-def message_id(mail: DueMail, settings: Settings) -> str:
+def message_id(due: DueMail, settings: Settings) -> str:
     """Return the Message-ID, by which a mail that is sent twice is still one mail."""
-    return f"<{mail.mail_id}@{settings.mail_from.rpartition('@')[2]}>"
+    return f"<{due.mail.mail_id}@{settings.mail_from.rpartition('@')[2]}>"
 
 
-def recipient(mail: DueMail) -> Address:
-    """Return name and address, with everything quoted that means something in a header or a command."""
-    local, _, domain = mail.email.rpartition("@")
+def recipient(due: DueMail) -> Address:
+    """Return name and address, with everything quoted that means something in a header or a command.
+
+    Raises:
+        LookupError: the mail has no address any more, and is not worth sending.
+    """
+    email = goes_to(due.mail, due.reached)
+    if email is None:
+        raise LookupError("the mail has no address any more")
+    local, _, domain = email.rpartition("@")
     # From its parts, and not as one text: `a,b@c` would be read as two addresses, and a stranger get the mail.
-    return Address(one_line(mail.name), username=local, domain=domain)
+    return Address(one_line(due.name), username=local, domain=domain)
 
 
 class Session:

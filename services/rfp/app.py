@@ -4,15 +4,20 @@ from pathlib import Path
 
 from services.rfp import handlers
 from services.rfp.settings import Settings
+from services.rfp.waiting import WAITS
 from shared.service import Service, serve
 
 
 def build(settings: Settings | None = None) -> Service:
     """Return the service, wired; nothing connects before it is run."""
-    return serve(
+    settings = settings or Settings()
+    service = serve(
         "rfp",
-        settings or Settings(),
+        settings,
         handlers.streams,
         timers=handlers.timers,
         migrations=Path(__file__).parent / "migrations",
+        waits=WAITS,
     )
+    service.broker.context.set_global("policy", settings.policy)
+    return service

@@ -1,7 +1,5 @@
 """Documents that the coordinator adds to the draft: what may be attached, and every statement about them."""
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,8 +9,8 @@ import asyncpg
 from services.rfp import domain
 from services.rfp.content import CONTENT, USAGE_LINES
 from services.rfp.domain import Repeated, Request
-from shared.documents import PART_BYTES, join
-from shared.messages.base import DOCUMENT_BYTES, Document
+from shared.documents import join, unfit
+from shared.messages.base import Document
 from shared.messages.rfp import AttachDocument, DocumentAttached
 from shared.outcomes import NotYet, Refusal
 
@@ -46,31 +44,15 @@ def may_attach(
     before = attached.get(command.document.name)
     if before == Attachment(command.document, complete=True):
         return Repeated()
-    return _unfit_document(command, attached) or _unfit_data(command)
+    return unfit(command.document, command.part, command.data) or _unfit_name(command, attached)
 
 
-def _unfit_document(command: AttachDocument, attached: Mapping[str, Attachment]) -> Refusal | None:
+def _unfit_name(command: AttachDocument, attached: Mapping[str, Attachment]) -> Refusal | None:
     document, before = command.document, attached.get(command.document.name)
-    if document.size > DOCUMENT_BYTES:
-        return Refusal("document_too_large", f"A document has at most {DOCUMENT_BYTES} bytes.")
-    if document.parts != max(1, -(-document.size // PART_BYTES)) or command.part > document.parts:
-        return Refusal("parts_wrong", f"A document is cut into parts of {PART_BYTES} bytes, and no others.")
     if document.name in {CONTENT, USAGE_LINES} or (before is not None and before.complete):
         return Refusal("name_taken", "The request has another document of this name.")
     if before is None and len(attached) >= MOST:
         return Refusal("too_many_documents", f"A request has at most {MOST} attachments.")
-    return None
-
-
-def _unfit_data(command: AttachDocument) -> Refusal | None:
-    try:
-        data = b64decode(command.data, validate=True)
-    except NotBase64:
-        return Refusal("part_unreadable", "The part is not base64.")
-    last = command.part == command.document.parts
-    expected = command.document.size - PART_BYTES * (command.part - 1) if last else PART_BYTES
-    if len(data) != expected:
-        return Refusal("part_size_wrong", f"This part has {expected} bytes.")
     return None
 
 

@@ -8,8 +8,15 @@ from uuid import UUID
 
 from shared.envelope import Actor
 from shared.messages.aggregation import GroupAggregated, Identifier
-from shared.messages.rfp import DescribeNeed, ProviderRule, RegisterProvider, SetProviderList
+from shared.messages.rfp import (
+    DescribeNeed,
+    ProviderRule,
+    QualificationPolicy,
+    RegisterProvider,
+    SetProviderList,
+)
 from shared.outcomes import NotYet, Refusal
+from shared.sealing import can_seal_for
 
 State = Literal["forming", "drafted", "issued", "closed", "cancelled"]
 """forming: the group is not closed yet. drafted: there is a snapshot to make a request from. issued: frozen, replies are taken.
@@ -44,6 +51,10 @@ class Request:
     deadline: datetime | None
     complete: bool = False
     """Whether the group has accepted a provider's terms."""
+    policy: QualificationPolicy | None = None
+    """What was asked for, when the group was frozen, before it is qualified; None while it is not frozen."""
+    dissolved: bool = False
+    """Whether the group was given up before it was closed."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +130,14 @@ def may_coordinate(request: Request | None, actor: Actor) -> Refusal | NotYet | 
 
 
 def may_describe(request: Request, command: DescribeNeed) -> Refusal | NotYet | None:
-    """A need can be described until the request is issued, each service once."""
+    """A need can be described until the request is issued, each service once; offers can be sealed for its custodian."""
     state = move(request, "describe")
     if isinstance(state, Refusal | NotYet):
         return state
     if len({one.service for one in command.services}) != len(command.services):
         return Refusal("service_twice", "A service is asked for twice.")
+    if command.custodian is not None and not can_seal_for(command.custodian.public_key):
+        return Refusal("custodian_key_unusable", "Nothing can be sealed for the custodian's key.")
     return None
 
 

@@ -103,6 +103,7 @@ def issued(frozen: Frozen, manifests: list[Document]) -> RequestIssued:
         buyers_shown=issue.need.buyers_shown,
         currency=issue.aggregated.currency,
         tax_basis=issue.aggregated.tax_basis,
+        custodian=issue.need.custodian,
     )
 
 

@@ -1,13 +1,13 @@
-"""When a group is qualified: the coordinator and at least one buyer verified, for exactly its snapshot, and nobody refused.
+"""When a group is qualified: enough of it is verified, as far as the operator's policy asks, and nobody is refused.
 
-Findings are judged one after another in the order in which they were recorded, so the outcome is the same whether the group was
-known before them or became known after.
+Enough is the coordinator and so many buyers, for exactly the group's snapshot. Findings are judged one after another in the order
+in which they were recorded, so the outcome is the same whether the group was known before them or became known after.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from shared.envelope import Actor
@@ -15,12 +15,22 @@ from shared.messages.rfp import (
     BuyerVerified,
     GroupNotQualified,
     GroupQualified,
+    Level,
     QualificationLapsed,
+    QualificationPolicy,
     RecordVerification,
 )
 from shared.outcomes import Refusal
 
 Party = Literal["coordinator", "buyer"]
+LEVELS: Mapping[Literal["address", "register", "document", "visit"], Level] = {
+    "address": "address_confirmed",
+    "register": "registry_matched",
+    "document": "document_reviewed",
+    "visit": "document_reviewed",
+}
+"""How far a party's identity was looked into, by what was looked at."""
+_STRENGTH: Mapping[Level, int] = {level: strength for strength, level in enumerate(get_args(Level))}
 Said = BuyerVerified | GroupNotQualified | GroupQualified | QualificationLapsed
 
 
@@ -32,7 +42,9 @@ class FrozenGroup:
     snapshot: str
     coordinator_id: UUID
     buyer_ids: Collection[UUID]
-    contact_ids: Collection[UUID]
+    people: Collection[UUID]
+    """Everyone who speaks or spoke for a buyer, or was invited to."""
+    policy: QualificationPolicy
 
 
 @dataclass(frozen=True)
@@ -94,11 +106,13 @@ def judge(
             party=finding.party,
             party_id=finding.party_id,
             valid_until=finding.valid_until,
+            level=LEVELS[finding.method],
         )
     )
-    valid_until = _valid_until(after.findings)
+    valid_until = _valid_until(group, after.findings)
     if after.valid_until is not None and (valid_until is None or valid_until < after.valid_until):
-        after, lapsed = _lapse(group, after, "validity_shortened")
+        reason = "level_lowered" if valid_until is None else "validity_shortened"
+        after, lapsed = _lapse(group, after, reason)
         said.append(lapsed)
     if after.valid_until is None:
         after, qualified = _qualify(group, after, now)
@@ -122,7 +136,7 @@ def latest(findings: Iterable[RecordVerification]) -> dict[tuple[Party, UUID], R
 
 def _counts(group: FrozenGroup, verification: Verification, now: datetime) -> Refusal | None:
     finding = verification.finding
-    if verification.officer_id == group.coordinator_id or verification.officer_id in group.contact_ids:
+    if verification.officer_id == group.coordinator_id or verification.officer_id in group.people:
         return Refusal("officer_is_member", "The officer belongs to the group that is to be verified.")
     if finding.snapshot != group.snapshot:
         return Refusal("other_snapshot", "The verification is for another snapshot of the group.")
@@ -134,22 +148,46 @@ def _counts(group: FrozenGroup, verification: Verification, now: datetime) -> Re
     return None
 
 
-def _valid_until(findings: Mapping[tuple[Party, UUID], RecordVerification]) -> datetime | None:
+def _valid_until(
+    group: FrozenGroup, findings: Mapping[tuple[Party, UUID], RecordVerification]
+) -> datetime | None:
     if any(finding.outcome == "refused" for finding in findings.values()):
         return None
-    coordinator = [one.valid_until for (party, _), one in findings.items() if party == "coordinator"]
-    buyers = [one.valid_until for (party, _), one in findings.items() if party == "buyer"]
-    # One verified buyer is needed, so the one that is valid longest carries the qualification.
-    return min(max(coordinator), max(buyers)) if coordinator and buyers else None
+    policy, everyone = group.policy, len(group.buyer_ids)
+    needed = everyone if policy.buyers == "all" else min(policy.buyers, everyone)
+    coordinator = _times(findings, "coordinator", policy.coordinator_level)
+    buyers = _times(findings, "buyer", policy.buyer_level)
+    if not coordinator or len(buyers) < needed:
+        return None
+    # Those that are valid longest carry the qualification; the first of them to end, ends it.
+    return min(coordinator[0], buyers[needed - 1])
+
+
+def _times(
+    findings: Mapping[tuple[Party, UUID], RecordVerification], of: Party, level: Level
+) -> list[datetime]:
+    """Return until when the parties are verified whose findings reach this level, the longest first."""
+    return sorted(
+        (
+            one.valid_until
+            for (party, _), one in findings.items()
+            if party == of and _STRENGTH[LEVELS[one.method]] >= _STRENGTH[level]
+        ),
+        reverse=True,
+    )
 
 
 def _qualify(group: FrozenGroup, before: Qualification, now: datetime) -> tuple[Qualification, list[Said]]:
-    valid_until = _valid_until(before.findings)
+    valid_until = _valid_until(group, before.findings)
     if valid_until is None or valid_until <= now:
         return before, []
     number = before.number + 1
     qualified = GroupQualified(
-        purchase_id=group.purchase_id, number=number, snapshot=group.snapshot, valid_until=valid_until
+        purchase_id=group.purchase_id,
+        number=number,
+        snapshot=group.snapshot,
+        valid_until=valid_until,
+        policy=group.policy,
     )
     return replace(before, number=number, valid_until=valid_until), [qualified]
 

@@ -1,4 +1,4 @@
-"""Every statement of the rfp service about a purchase; providers are in `registry`."""
+"""Every statement of the rfp service about a purchase; providers are in `registry`, verifications in `findings`."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from services.rfp.domain import Buyer, Question, Request, State
-from services.rfp.qualification import Qualification, Verification, latest
 from shared.messages.aggregation import (
     BuyerJoined,
     GroupAggregated,
@@ -18,7 +17,7 @@ from shared.messages.aggregation import (
     UsageLinesReported,
 )
 from shared.messages.bidding import QuestionReceived
-from shared.messages.rfp import DescribeNeed, RecordVerification, SetProviderList
+from shared.messages.rfp import DescribeNeed, QualificationPolicy, SetProviderList
 
 _LINES = TypeAdapter(tuple[LineUsage, ...])
 _IDENTIFIERS = TypeAdapter(tuple[Identifier, ...])
@@ -38,7 +37,7 @@ async def lock_request(tx: asyncpg.Connection, purchase_id: UUID) -> Request | N
     """Return what is known of the request, locked until the transaction ends."""
     row = await tx.fetchrow(
         "SELECT purchase_id, state, coordinator_id, aggregated, need, list, version, deadline_at, "
-        "completed_by IS NOT NULL AS complete FROM requests "
+        "completed_by IS NOT NULL AS complete, policy, dissolved_by IS NOT NULL AS dissolved FROM requests "
         "WHERE purchase_id = $1 FOR UPDATE",
         purchase_id,
     )
@@ -54,6 +53,8 @@ async def lock_request(tx: asyncpg.Connection, purchase_id: UUID) -> Request | N
         version=row["version"],
         deadline=row["deadline_at"],
         complete=row["complete"],
+        policy=QualificationPolicy.model_validate_json(row["policy"]) if row["policy"] else None,
+        dissolved=row["dissolved"],
     )
 
 
@@ -75,14 +76,26 @@ async def keep_coordinator(tx: asyncpg.Connection, purchase_id: UUID, coordinato
     )
 
 
-async def keep_aggregated(tx: asyncpg.Connection, event: GroupAggregated, state: State) -> None:
-    """Keep the frozen group."""
+async def keep_aggregated(
+    tx: asyncpg.Connection, event: GroupAggregated, state: State, policy: QualificationPolicy
+) -> None:
+    """Keep the frozen group, and what is asked for before it is qualified."""
     await tx.execute(
-        "UPDATE requests SET aggregated = $2, coordinator_id = $3, state = $4 WHERE purchase_id = $1",
+        "UPDATE requests SET aggregated = $2, coordinator_id = $3, state = $4, policy = $5 WHERE purchase_id = $1",
         event.purchase_id,
         event.model_dump_json(),
         event.coordinator_id,
         state,
+        policy.model_dump_json(),
+    )
+
+
+async def keep_dissolved(tx: asyncpg.Connection, purchase_id: UUID, cause_id: UUID) -> None:
+    """Keep that the group was given up."""
+    await tx.execute(
+        "UPDATE requests SET dissolved_by = $2 WHERE purchase_id = $1 AND dissolved_by IS NULL",
+        purchase_id,
+        cause_id,
     )
 
 
@@ -236,87 +249,3 @@ async def counting_usage(
 def read_usage(parts: Sequence[tuple[UUID, str]]) -> list[tuple[UUID, LineUsage]]:
     """Return the lines of what `counting_usage` returned, each with its buyer's id."""
     return [(buyer_id, line) for buyer_id, lines in parts for line in _LINES.validate_json(lines)]
-
-
-async def add_verification(
-    tx: asyncpg.Connection,
-    finding: RecordVerification,
-    *,
-    cause_id: UUID,
-    officer_id: UUID,
-) -> bool:
-    """Keep a finding behind the earlier ones; False if it is here already."""
-    added = await tx.fetchval(
-        "INSERT INTO verifications (purchase_id, number, cause_id, officer_id, snapshot, party, party_id, outcome, "
-        "method, reference, valid_until_at, reason) "
-        "SELECT $1, 1 + coalesce(max(number), 0), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 "
-        "FROM verifications WHERE purchase_id = $1 ON CONFLICT (cause_id) DO NOTHING RETURNING true",
-        finding.purchase_id,
-        cause_id,
-        officer_id,
-        finding.snapshot,
-        finding.party,
-        finding.party_id,
-        finding.outcome,
-        finding.method,
-        finding.reference,
-        finding.valid_until,
-        finding.reason,
-    )
-    return added is not None
-
-
-async def verifications(tx: asyncpg.Connection, purchase_id: UUID, state: str) -> list[Verification]:
-    """Return the findings in this state (`pending`, `counts` or `refused`), in the order in which they were recorded."""
-    rows = await tx.fetch(
-        "SELECT number, cause_id, officer_id, snapshot, party, party_id, outcome, method, reference, "
-        "valid_until_at, reason FROM verifications WHERE purchase_id = $1 AND state = $2 ORDER BY number",
-        purchase_id,
-        state,
-    )
-    return [
-        Verification(
-            row["number"],
-            row["cause_id"],
-            row["officer_id"],
-            RecordVerification(
-                purchase_id=purchase_id,
-                snapshot=row["snapshot"],
-                party=row["party"],
-                party_id=row["party_id"],
-                outcome=row["outcome"],
-                method=row["method"],
-                reference=row["reference"],
-                valid_until=row["valid_until_at"],
-                reason=row["reason"],
-            ),
-        )
-        for row in rows
-    ]
-
-
-async def settle_verification(tx: asyncpg.Connection, cause_id: UUID, *, counts: bool) -> None:
-    """Keep whether a finding counts."""
-    await tx.execute(
-        "UPDATE verifications SET state = $2 WHERE cause_id = $1", cause_id, "counts" if counts else "refused"
-    )
-
-
-async def qualification(tx: asyncpg.Connection, purchase_id: UUID) -> Qualification:
-    """Return where the group stands."""
-    rows = await tx.fetch(
-        "SELECT qualification, qualified_until_at FROM requests WHERE purchase_id = $1", purchase_id
-    )
-    counting = await verifications(tx, purchase_id, "counts")
-    findings = latest(one.finding for one in counting)
-    return Qualification(findings, rows[0]["qualification"], rows[0]["qualified_until_at"])
-
-
-async def keep_qualification(tx: asyncpg.Connection, purchase_id: UUID, standing: Qualification) -> None:
-    """Keep where the group stands; its findings are kept already."""
-    await tx.execute(
-        "UPDATE requests SET qualification = $2, qualified_until_at = $3 WHERE purchase_id = $1",
-        purchase_id,
-        standing.number,
-        standing.valid_until,
-    )

@@ -7,12 +7,21 @@ import re
 from types import ModuleType
 from uuid import UUID
 
-from shared.messages import aggregation, bidding, distribution, notification, providers, rfp
-from shared.messages.base import PROVIDER_ID, Command, Message, Refused
+from shared.messages import aggregation, bidding, distribution, evidence, notification, people, providers, rfp
+from shared.messages.base import PROVIDER_ID, AboutPerson, Command, Message, Order, OrderRefused, Refused
 
-__all__ = ["Command", "Message", "Refused", "refusal_of", "registry"]
+__all__ = ["Command", "Message", "Order", "OrderRefused", "Refused", "refusal_of", "registry"]
 
-modules: tuple[ModuleType, ...] = (aggregation, rfp, distribution, bidding, providers, notification)
+modules: tuple[ModuleType, ...] = (
+    aggregation,
+    people,
+    evidence,
+    rfp,
+    distribution,
+    bidding,
+    providers,
+    notification,
+)
 
 
 def _messages_of(module: ModuleType) -> list[type[Message]]:
@@ -48,18 +57,27 @@ def refusal_of(
 ) -> Message:
     """Return the event that answers a command which is not obeyed.
 
-    `<Command>Refused` where the command is known; `ProviderOrderRefused` for orders about a provider; `<Service>CommandRefused`
-    where nobody can say what was ordered. `subject` is what the sender wrote, and may be anything.
+    `<Command>Refused` where the command is known; `ProviderOrderRefused` or `PersonOrderRefused` for orders about a provider or a
+    person; `<Service>CommandRefused` where nobody can say what was ordered. `subject` is
+    what the sender wrote, and may be anything.
     """
     said = {"command_id": command_id, "reason": reason, "detail": detail}
-    if command is not None and issubclass(command, rfp.RegistrationCommand) and command_id is not None:
+    if command is not None and issubclass(command, rfp.RegistrationCommand):
         if re.fullmatch(PROVIDER_ID, subject):
             return rfp.ProviderOrderRefused(provider_id=subject, **said)
         command = None
-    try:
-        purchase_id = UUID(subject)
-    except ValueError:
-        purchase_id = None
+    about = _uuid(subject)
+    if command is not None and issubclass(command, AboutPerson):
+        if about is not None:
+            return people.PersonOrderRefused(person_id=about, **said)
+        command = None
     model = _by_name.get(f"{command.__name__}Refused") if command is not None else None
     model = model or _by_name[f"{service.capitalize()}CommandRefused"]
-    return model(purchase_id=purchase_id, **said)
+    return model(purchase_id=about, **said)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -3,16 +3,18 @@
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
+from zoneinfo import available_timezones
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from shared.messages.base import (
+    AboutPerson,
     AboutPurchase,
     Amount,
     Command,
+    Count,
     Currency,
     Digest,
-    Message,
     Name,
     Number,
     Part,
@@ -20,11 +22,21 @@ from shared.messages.base import (
     Refused,
     Role,
     ServiceCode,
+    Text,
     Time,
     Unit,
 )
 
 TaxBasis = Literal["net", "gross"]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin")
+    return name
+
+
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Email = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^[^@\s<>\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,189}$")
 ]
@@ -111,6 +123,10 @@ class OpenGroup(AggregationCommand):
     tax_basis: TaxBasis
     contact: Contact
     """The coordinator's own; `person_id` is the actor's."""
+    letters_required: bool = False
+    """Whether every buyer must have given the coordinator a letter of agency before the group is closed."""
+    time_zone: TimeZone = "UTC"
+    """In which the group's people read times; every time in a message is UTC all the same."""
 
 
 class AddBuyer(AggregationCommand):
@@ -160,6 +176,31 @@ class CloseGroup(AggregationCommand):
     """Freeze the membership and its usage."""
 
 
+class LeaveGroup(AggregationCommand):
+    """Take the actor's own organisation out of the group again, as long as the group is open."""
+
+    roles: ClassVar[frozenset[Role]] = frozenset({"member"})
+
+    buyer_id: UUID
+
+
+class SetMinimum(AggregationCommand):
+    """Say how large the group must become, until when, and what follows if it does not; it replaces what was said before."""
+
+    buyers: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 0
+    lines: Annotated[int, Field(ge=0, le=100_000_000, strict=True)] = 0
+    """Of all usage reports that count."""
+    decide_by: Time
+    otherwise: Literal["coordinator_decides", "dissolve"]
+    """Who decides when the time is over and the group is too small: the coordinator, or this rule."""
+
+
+class DissolveGroup(AggregationCommand):
+    """Give the group up before it is closed; everyone in it is told."""
+
+    reason: Text
+
+
 class AggregationEvent(AboutPurchase):
     """A fact of the aggregation service."""
 
@@ -173,6 +214,8 @@ class GroupOpened(AggregationEvent):
     currency: Currency
     tax_basis: TaxBasis
     coordinator_id: UUID
+    letters_required: bool = False
+    time_zone: str = "UTC"
 
 
 class BuyerJoined(AggregationEvent):
@@ -207,6 +250,30 @@ class BillingPreferencesSet(AggregationEvent):
     preferences: BillingPreferences
 
 
+class MinimumSet(AggregationEvent):
+    """The group must become so large until then."""
+
+    buyers: Count
+    lines: Count
+    decide_by: Time
+    otherwise: Literal["coordinator_decides", "dissolve"]
+
+
+class MinimumMissed(AggregationEvent):
+    """The time is over, and the group is smaller than it had to become; said once for each time that was set."""
+
+    buyers: Count
+    lines: Count
+    """How large it was."""
+    otherwise: Literal["coordinator_decides", "dissolve"]
+
+
+class GroupDissolved(AggregationEvent):
+    """The group is given up; nothing more is taken for it."""
+
+    reason: str
+
+
 class GroupAggregated(AggregationEvent):
     """The membership and its usage are frozen."""
 
@@ -239,33 +306,24 @@ class UsageLinesReported(AboutPurchase):
     lines: tuple[LineUsage, ...]
 
 
-class AboutPerson(Message):
-    """A message about one person; keyed by them, so that a compacted topic keeps the newest."""
-
-    compacted: ClassVar[bool] = True
-
-    person_id: UUID
-
-    @property
-    def subject(self) -> str:
-        """The person's id."""
-        return str(self.person_id)
-
-
 class ContactRecorded(AboutPerson):
     """How a person is reached now."""
 
     stream: ClassVar[str] = "aggregation.contacts"
+    compacted: ClassVar[bool] = True
 
     name: Name
     email: Email
     phone: Phone | None = None
+    unconfirmed_email: Email | None = None
+    """Where the person wants to be reached; it takes the place of `email` once a code sent there has come back."""
 
 
 class CredentialAssigned(AboutPerson):
     """A person has an initial password for a group: here its verifier, and the password sealed for notification."""
 
     stream: ClassVar[str] = "aggregation.credentials"
+    compacted: ClassVar[bool] = True
 
     purchase_id: UUID
     number: Number
@@ -276,6 +334,13 @@ class CredentialAssigned(AboutPerson):
     sealed_password: str
     """Base64 of an HPKE box addressed to the notification service; `info` is `linepool password <purchase> <person>`."""
     expires_at: Time
+    contact_version: Number | None = None
+    """The `ce_sequence` of the `ContactRecorded` that says where it is mailed to, or of a newer one."""
+
+    @property
+    def subject(self) -> str:
+        """The person's id and the purchase's, so that a further purchase does not replace the first one's."""
+        return f"{self.person_id}/{self.purchase_id}"
 
 
 class AggregationRefusal(Refused):
@@ -310,3 +375,15 @@ class SetBillingPreferencesRefused(AggregationRefusal):
 
 class CloseGroupRefused(AggregationRefusal):
     """`CloseGroup` was not obeyed."""
+
+
+class LeaveGroupRefused(AggregationRefusal):
+    """`LeaveGroup` was not obeyed."""
+
+
+class SetMinimumRefused(AggregationRefusal):
+    """`SetMinimum` was not obeyed."""
+
+
+class DissolveGroupRefused(AggregationRefusal):
+    """`DissolveGroup` was not obeyed."""

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -24,7 +24,33 @@ from pydantic import (
 from shared.messages.currencies import TWO_DECIMALS
 
 
-class Message(BaseModel):
+class Body(BaseModel):
+    """What travels as one piece of JSON: its rule about unknown fields holds at every depth, whatever its parts say.
+
+    A reader that passes over new fields must do so in the innermost part too, or it would refuse the whole message.
+    """
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
+        """Read JSON; see `BaseModel.model_validate_json`."""
+        return super().model_validate_json(json_data, **{"extra": cls.model_config.get("extra"), **how})
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """Read values; see `BaseModel.model_validate`."""
+        return super().model_validate(obj, **{"extra": cls.model_config.get("extra"), **how})
+
+    @classmethod
+    def model_json_schema(cls, *how: Any, **more: Any) -> dict[str, Any]:
+        """Return the JSON Schema; its parts are as open to new fields as the whole is."""
+        schema = super().model_json_schema(*how, **more)
+        if cls.model_config.get("extra") == "ignore":
+            for part in schema.get("$defs", {}).values():
+                part.pop("additionalProperties", None)
+        return schema
+
+
+class Message(Body):
     """A message of the contract. Subclasses say on which stream it travels, and who is its subject."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
@@ -34,6 +60,8 @@ class Message(BaseModel):
     version: ClassVar[int] = 1
     compacted: ClassVar[bool] = False
     """Whether its topic keeps only the newest message of each key, so that versions may be missing."""
+    tombstone: ClassVar[bool] = False
+    """Whether it travels without a body, so that Kafka forgets what stood under its key; its one field is its subject."""
 
     @classmethod
     @cache
@@ -51,6 +79,26 @@ class Message(BaseModel):
         """Return the body: one JSON object, amounts as decimal strings, times RFC 3339 in UTC."""
         return self.model_dump_json().encode()
 
+    def to_body(self) -> bytes | None:
+        """Return what travels: the body, or None for a tombstone."""
+        return None if self.tombstone else self.to_bytes()
+
+    @classmethod
+    def from_record(cls, key: bytes | None, body: bytes | None) -> Self:
+        """Read a record: its body, or of a tombstone its key.
+
+        Raises:
+            ValueError: it is not what the type demands, or it has a body where it should have none, or the other way round.
+        """
+        if cls.tombstone:
+            if body is not None:
+                raise ValueError("a message that erases has no body")
+            (field,) = cls.model_fields
+            return cls.model_validate({field: (key or b"").decode("utf-8", "replace")})
+        if body is None:
+            raise ValueError("the message has no body")
+        return cls.model_validate_json(body)
+
 
 class AboutPurchase(Message):
     """A message about one purchase; keyed by it."""
@@ -63,8 +111,19 @@ class AboutPurchase(Message):
         return str(self.purchase_id)
 
 
-class Command(AboutPurchase):
-    """An order. Exactly one service obeys it, or answers with `<Command>Refused`. Unknown fields are refused."""
+class AboutPerson(Message):
+    """A message about one person; keyed by them."""
+
+    person_id: UUID
+
+    @property
+    def subject(self) -> str:
+        """The person's id."""
+        return str(self.person_id)
+
+
+class Order(Message):
+    """Something that exactly one service obeys, or refuses with a fact that says why. Unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
@@ -72,16 +131,25 @@ class Command(AboutPurchase):
     """Who may give this order."""
 
 
-class Refused(Message):
-    """The answer to a command that cannot be obeyed: a fact on the obeying service's own event stream."""
+class Command(AboutPurchase, Order):
+    """An order about one purchase; the refusal is `<Command>Refused`."""
 
-    purchase_id: UUID | None
-    """None where the command was too broken to name one."""
+
+class OrderRefused(Message):
+    """The answer to an order that cannot be obeyed: a fact on the obeying service's own event stream."""
+
     command_id: UUID | None
     reason: str
     """A fixed word, such as `not_coordinator`, that programs may compare."""
     detail: str
     """One sentence for people. It never quotes the refused data."""
+
+
+class Refused(OrderRefused):
+    """The answer to an order about a purchase."""
+
+    purchase_id: UUID | None
+    """None where the command was too broken to name one."""
 
     @property
     def subject(self) -> str:
@@ -126,7 +194,10 @@ def _currency(value: str) -> str:
 def _aware_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("must carry its offset, such as 2026-05-01T12:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 of UTC too") from None
 
 
 # A float would already have lost digits before we see it, so JSON numbers are refused everywhere.
@@ -157,14 +228,19 @@ Unit = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{2,3}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
 Count = Annotated[int, Field(ge=0, strict=True)]
-Number = Annotated[int, Field(ge=1, strict=True)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+"""Counts from 1, and fits into four bytes, as tables keep it."""
 
 
 Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 
 
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
+"""An X25519 key: its 32 bytes in base64, in their one spelling."""
+
+
 class Part(BaseModel):
-    """A value inside a message: frozen, and strict about unknown fields where the message around it is."""
+    """A value inside a message: frozen, and strict about unknown fields unless the body that it is read in is not."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
 
@@ -181,6 +257,8 @@ class Document(Part):
 
 DOCUMENT_BYTES = 10 * 1024 * 1024
 """A document that people or providers send has at most so many bytes."""
+PART_BYTES = 384 * 1024
+"""So that a part in base64, with its envelope, stays under a limit of 1 MiB with room to spare."""
 
 
 class DocumentPart(AboutPurchase):

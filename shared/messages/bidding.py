@@ -13,6 +13,7 @@ from shared.messages.base import (
     Count,
     Digest,
     DocumentPart,
+    Key,
     Message,
     Number,
     ProviderId,
@@ -22,6 +23,7 @@ from shared.messages.base import (
     Time,
 )
 from shared.messages.base import Part as MessagePart
+from shared.messages.providers import TermsDocument
 
 RejectionReason = Literal[
     "unreadable",
@@ -38,6 +40,8 @@ RejectionReason = Literal[
     "too_many",
     "not_selected",
     "terms_not_due",
+    "hash_wrong",
+    "document_incomplete",
 ]
 """Why a provider's message was not taken."""
 
@@ -46,6 +50,13 @@ class BiddingCommand(Command):
     """An order to the bidding service."""
 
     stream: ClassVar[str] = "bidding.commands"
+
+
+class ReleaseCustodianKey(BiddingCommand):
+    """Hand in what the request's custodian released: the private key for exactly this purchase, after its deadline."""
+
+    private_key: Annotated[Key, Field(repr=False)]
+    """Base64 of the X25519 key whose public half the request names."""
 
 
 class ReasonForOther(MessagePart):
@@ -94,6 +105,13 @@ class BidBoxReady(BiddingEvent):
     """Base64 of the X25519 key to seal to, with `hpke`."""
     key_signature: str | None = None
     """Base64 of the opener's Ed25519 signature: nobody between it and the provider can put another key in its place."""
+
+
+class CustodianKeyReleased(BiddingEvent):
+    """The custodian's key was released: what is sealed twice can be opened. The private key stands on no event."""
+
+    request_version: Number
+    public_key: Key
 
 
 class OpenedReply(MessagePart):
@@ -184,6 +202,19 @@ class Unsuccessful(MessagePart):
     reason: str
 
 
+class TermsDocumentPart(AboutPurchase):
+    """A part of the document that belongs to the terms of an award; all parts come before their `TermsPresented`."""
+
+    stream: ClassVar[str] = "bidding.comparisons"
+
+    award: Number
+    terms_sha256: Digest
+    document: TermsDocument
+    part: Number
+    data: str
+    """Base64 of at most 384 KiB."""
+
+
 class ProviderSelected(BiddingEvent):
     """The group selected a reply: a numbered, standing award. At most one stands at a time."""
 
@@ -201,7 +232,9 @@ class TermsPresented(BiddingEvent):
     title: str
     text: str
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes."""
+    """Over text and manifest; see `shared.terms_digest`."""
+    document: TermsDocument | None = None
+    """Its bytes are on `bidding.comparisons`."""
 
 
 class TermsAccepted(BiddingEvent):
@@ -230,6 +263,10 @@ class BiddingRefusal(Refused):
 
 class BiddingCommandRefused(BiddingRefusal):
     """An order that could not be read, or of a type that nobody knows, was not obeyed."""
+
+
+class ReleaseCustodianKeyRefused(BiddingRefusal):
+    """`ReleaseCustodianKey` was not obeyed."""
 
 
 class SelectReplyRefused(BiddingRefusal):

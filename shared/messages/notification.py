@@ -4,21 +4,29 @@ from typing import ClassVar
 from uuid import UUID
 
 from shared.messages.aggregation import Identifier
-from shared.messages.base import AboutPurchase, Digest, Number, Part
+from shared.messages.base import Digest, Message, Number, Part
 from shared.messages.bidding import Notice
 from shared.messages.distribution import AccessRefusalReason
 
 
-class NotificationEvent(AboutPurchase):
-    """A fact of the notification service."""
+class NotificationEvent(Message):
+    """A fact of the notification service about a mail to a person."""
 
     stream: ClassVar[str] = "notification.events"
+
+    purchase_id: UUID | None
+    """None where the mail is about the person alone, such as a code to a new address."""
+    person_id: UUID
+
+    @property
+    def subject(self) -> str:
+        """The purchase's id, or the person's where the mail belongs to no purchase."""
+        return str(self.purchase_id or self.person_id)
 
 
 class MailDelivered(NotificationEvent):
     """The mail server took a mail. Neither its text nor its address stands here."""
 
-    person_id: UUID
     kind: str
     message_id: str
     """The mail's `Message-ID`, derived from fact and person."""
@@ -27,7 +35,6 @@ class MailDelivered(NotificationEvent):
 class MailFailed(NotificationEvent):
     """A mail could not be delivered, and is not tried again."""
 
-    person_id: UUID
     kind: str
     message_id: str
     reason: str

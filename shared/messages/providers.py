@@ -1,5 +1,6 @@
 """What providers say, on their own topic `replies.<provider id>`. The topic says who, never the payload."""
 
+from base64 import b64decode
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
@@ -7,11 +8,14 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from shared.messages.aggregation import TaxBasis
 from shared.messages.base import (
+    DOCUMENT_BYTES,
+    PART_BYTES,
     AboutPurchase,
     Amount,
     Base64,
     Currency,
     Digest,
+    Document,
     Name,
     Part,
     Price,
@@ -156,11 +160,51 @@ class QuestionAsked(ProviderMessage):
     question: Text
 
 
+class TermsDocument(Document):
+    """The manifest of a document that belongs to terms: at most 10 MiB, cut into parts of 384 KiB."""
+
+    media_type: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$", max_length=100)]
+    """As in RFC 6838, for example `application/pdf`. Nobody checks that the document is one."""
+    size: Annotated[int, Field(ge=1, le=DOCUMENT_BYTES, strict=True)]
+    """In bytes."""
+    parts: Annotated[int, Field(ge=1, le=-(-DOCUMENT_BYTES // PART_BYTES), strict=True)]
+
+    @model_validator(mode="after")
+    def _cut_as_all_are(self) -> Self:
+        if self.parts != -(-self.size // PART_BYTES):
+            raise ValueError(f"a document is cut into parts of {PART_BYTES} bytes, and no others")
+        return self
+
+
+class TermsPartSent(ProviderMessage):
+    """A part of a document that belongs to the selected provider's terms; parts may come in any order."""
+
+    award: SmallNumber
+    document: TermsDocument
+    part: SmallNumber
+    data: Base64
+    """Base64 of 384 KiB, the last part's of what is left."""
+
+    @model_validator(mode="after")
+    def _is_one_of_its_parts(self) -> Self:
+        document = self.document
+        if self.part > document.parts:
+            raise ValueError("the document has fewer parts")
+        left = document.size - PART_BYTES * (self.part - 1)
+        if len(b64decode(self.data, validate=True)) != min(left, PART_BYTES):
+            raise ValueError(f"this part has {min(left, PART_BYTES)} bytes")
+        return self
+
+
 class TermsProposed(ProviderMessage):
-    """The selected provider's terms and conditions."""
+    """The selected provider's terms and conditions: a text, or a text and a document.
+
+    With a document they are answered once all of it is here and has its hash.
+    """
 
     award: SmallNumber
     title: Name
     text: Annotated[str, StringConstraints(min_length=1, max_length=200_000, pattern=r"^[^\x00]+$")]
     terms_sha256: Digest
-    """SHA-256 of the text's UTF-8 bytes, as the provider computed it."""
+    """Over text and manifest, as the provider computed it; see `shared.terms_digest`."""
+    document: TermsDocument | None = None

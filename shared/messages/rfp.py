@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from shared.messages.aggregation import TaxBasis
 from shared.messages.base import (
@@ -14,9 +14,12 @@ from shared.messages.base import (
     Digest,
     Document,
     DocumentPart,
+    Key,
     Message,
     Name,
     Number,
+    Order,
+    OrderRefused,
     Part,
     ProviderId,
     Refused,
@@ -27,6 +30,8 @@ from shared.messages.base import (
     Unit,
 )
 
+Level = Literal["address_confirmed", "registry_matched", "document_reviewed"]
+"""How far a party's identity was looked into, weakest first; a well-formed register number alone is no level at all."""
 Mode = Literal["transmit", "grant"]
 """How the request is presented: the invitation is the whole request, or offers access to it."""
 BuyersShown = Literal["named", "pseudonymous"]
@@ -40,6 +45,18 @@ class ServiceNeed(Part):
     service: ServiceCode
     unit: Unit
     description: Text
+
+
+class Custodian(Part):
+    """A second custodian: offers are sealed for its key too, and it releases the private half once the deadline has passed."""
+
+    name: Name
+    public_key: Key
+    """Made by the custodian for this purchase and deadline; see `shared.sealing.custodian_key_purpose`."""
+
+
+NamedCustodian = Annotated[Custodian | None, Field(exclude_if=lambda custodian: custodian is None)]
+"""A message without a custodian has no such field, so its bytes are those from before there were custodians."""
 
 
 class ProviderRule(Part):
@@ -66,6 +83,8 @@ class DescribeNeed(RfpCommand):
     contract_months: Annotated[int, Field(ge=1, le=120, strict=True)]
     mode: Mode
     buyers_shown: BuyersShown
+    custodian: NamedCustodian = None
+    """Whose seal offers need beside the opener's; providers read it in the request's content."""
 
 
 class SetProviderList(RfpCommand):
@@ -114,9 +133,12 @@ class RecordVerification(Command):
     party_id: UUID
     """The coordinator's person id, or the buyer's id."""
     outcome: Literal["verified", "refused"]
-    method: Literal["register", "document", "visit"]
+    method: Literal["address", "register", "document", "visit"]
+    """What was looked at: that the party's mail address is confirmed, a public register, a document, or the party itself."""
     reference: Name
     """Where the evidence is kept, for example a register extract's number."""
+    evidence: Annotated[tuple[Digest, ...], Field(max_length=20)] = ()
+    """The documents on `aggregation.evidence` that were looked at."""
     valid_until: Time
     reason: Text | None = None
 
@@ -132,10 +154,8 @@ class AboutProvider(Message):
         return self.provider_id
 
 
-class RegistrationCommand(AboutProvider):
-    """An order of the operator about a provider."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid")
+class RegistrationCommand(AboutProvider, Order):
+    """An order of the operator about a provider; the refusal is `ProviderOrderRefused`."""
 
     stream: ClassVar[str] = "rfp.registrations"
     roles: ClassVar[frozenset[Role]] = frozenset({"operator"})
@@ -163,6 +183,15 @@ class RemoveProvider(RegistrationCommand):
     """Strike a provider off the register; refused while a purchase that lists it is open."""
 
     reason: Text
+
+
+class QualificationPolicy(Part):
+    """What the operator asks for before a group is qualified."""
+
+    coordinator_level: Level
+    buyer_level: Level
+    buyers: Number | Literal["all"]
+    """How many buyers must be verified at that level or above."""
 
 
 class RfpEvent(AboutPurchase):
@@ -201,12 +230,8 @@ class ProviderRemoved(ProviderEvent):
     reason: str
 
 
-class ProviderOrderRefused(ProviderEvent):
+class ProviderOrderRefused(ProviderEvent, OrderRefused):
     """An order about a provider was not obeyed."""
-
-    command_id: UUID
-    reason: str
-    detail: str
 
 
 class RequestDrafted(RfpEvent):
@@ -214,6 +239,8 @@ class RequestDrafted(RfpEvent):
 
     snapshot: Digest
     usage_digest: Digest
+    policy: QualificationPolicy | None = None
+    """What is asked for before the group is qualified; it stays the same for this purchase."""
 
 
 class NeedDescribed(RfpEvent):
@@ -227,6 +254,7 @@ class NeedDescribed(RfpEvent):
     contract_months: int
     mode: Mode
     buyers_shown: BuyersShown
+    custodian: NamedCustodian = None
 
 
 class ProviderListSet(RfpEvent):
@@ -255,6 +283,8 @@ class RequestIssued(RfpEvent):
     buyers_shown: BuyersShown
     currency: Currency
     tax_basis: TaxBasis
+    custodian: NamedCustodian = None
+    """For whom offers are sealed beside the opener."""
 
 
 class DocumentAttached(RfpEvent):
@@ -279,14 +309,17 @@ class BuyerVerified(RfpEvent):
     party: Literal["coordinator", "buyer"]
     party_id: UUID
     valid_until: Time
+    level: Level = "registry_matched"
 
 
 class GroupQualified(RfpEvent):
-    """The coordinator and at least one buyer are verified, for exactly this snapshot."""
+    """The coordinator and as many buyers as the operator's policy asks for are verified, for exactly this snapshot."""
 
     number: Number
     snapshot: Digest
     valid_until: Time
+    policy: QualificationPolicy | None = None
+    """What was asked for when this was decided."""
 
 
 class GroupNotQualified(RfpEvent):

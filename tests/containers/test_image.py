@@ -2,6 +2,7 @@
 
 import json
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ for folder in ("/", "/opt/linepool/source", "/opt/linepool/bin", "/etc", "/var/l
 print(json.dumps({"user": [os.getuid(), os.getgid()], "groups": os.getgroups(), "refused": refused}))
 """
 
+TELL_VERSION = """
+import json
+from importlib.metadata import version
+print(json.dumps(version("linepool")))
+"""
+
+TELL_TIME_ZONES = """
+import json
+from shared.messages.aggregation import OpenGroup
+contact = {"person_id": "00000000-0000-4000-8000-000000000001", "name": "Ann", "email": "ann@example.org"}
+group = {"purchase_id": contact["person_id"], "name": "Towns", "currency": "EUR", "tax_basis": "net", "contact": contact}
+print(json.dumps([OpenGroup.model_validate(group | {"time_zone": zone}).time_zone for zone in ("UTC", "Europe/Berlin")]))
+"""
+
 LOOK_AROUND = """
 import importlib.util, json, shutil, sys
 programs = ("gcc", "cc", "make", "git", "pytest", "ruff", "mypy")
@@ -75,6 +90,21 @@ def test_it_runs_as_a_user_who_can_write_nothing_even_on_a_writable_filesystem(
 
 def test_it_holds_no_tool_for_building_or_testing(engine: docker.DockerClient, image: str) -> None:
     assert run(engine, image, LOOK_AROUND) == {"programs": [], "modules": [], "python": [3, 11]}
+
+
+def test_it_says_its_version_inside_and_outside(engine: docker.DockerClient, image: str) -> None:
+    inside = run(engine, image, TELL_VERSION)
+    assert inside == version("linepool")
+    assert engine.images.get(image).labels["org.opencontainers.image.version"] == inside
+
+
+def test_it_knows_the_time_zones_that_a_group_may_name(engine: docker.DockerClient, image: str) -> None:
+    assert run(engine, image, TELL_TIME_ZONES) == ["UTC", "Europe/Berlin"]
+
+
+def test_it_has_what_the_jobs_of_an_installer_run(engine: docker.DockerClient, image: str) -> None:
+    said = engine.containers.run(image, ["linepool.jobs", "--help"], remove=True, read_only=True).decode()
+    assert all(command in said for command in ("access", "roles", "migrate"))
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -12,10 +12,15 @@ from shared.messages import registry
 from shared.service import Service
 from tests.memory import TEST_SETTINGS
 
-SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification")
+SERVICES = ("aggregation", "rfp", "distribution", "bidding", "notification", "portal")
 OWN: dict[str, dict[str, Any]] = {
     "aggregation": {"notification_public_key": "A" * 43 + "="},
-    "notification": {"mail_from": "linepool@example.org", "smtp_host": "127.0.0.1", "smtp_port": 25},
+    "notification": {
+        "mail_from": "linepool@example.org",
+        "smtp_host": "127.0.0.1",
+        "smtp_port": 25,
+        "portal_url": "https://portal.example",
+    },
 }
 
 

@@ -12,6 +12,7 @@ from deploy.local.mail import LocalMail
 from deploy.local.postgres import LocalPostgres
 from services.bidding.comparing import worker_process
 from tests.flow.system import PartitionedKafka, Parts, System, five_services
+from tests.flow.visiting import Visitor, visiting
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,12 @@ def parts(database: str, kafka: PartitionedKafka, mail: LocalMail, worker: Execu
 async def system(parts: Parts) -> AsyncIterator[System]:
     async with five_services(parts) as running:
         yield running
+
+
+@pytest.fixture
+async def visitor(system: System, parts: Parts) -> AsyncIterator[Visitor]:
+    async with visiting(system, parts) as one:
+        yield one
 
 
 @pytest.fixture

@@ -3,14 +3,19 @@
 The same script runs in memory (`tests.flow.system`) and on the real stack (`tests.integration.system`).
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from hashlib import sha256
 from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
+from stdnum.iso7064 import mod_97_10
+
+from linepool.custodian.keys import key_for
+from shared import documents
+from shared.documents import manifest_of, split
 from shared.envelope import Actor
 from shared.messages import Message
 from shared.messages.aggregation import (
@@ -28,6 +33,7 @@ from shared.messages.aggregation import (
 )
 from shared.messages.bidding import (
     AcceptTerms,
+    ReleaseCustodianKey,
     RepliesCompared,
     SelectReply,
     TermsAccepted,
@@ -40,21 +46,28 @@ from shared.messages.providers import (
     Offer,
     ProviderMessage,
     ReplySubmitted,
+    TermsDocument,
+    TermsPartSent,
     TermsProposed,
 )
 from shared.messages.rfp import (
+    AttachDocument,
     CancelRequest,
+    Custodian,
+    DeadlinePassed,
     DescribeNeed,
     IssueRequest,
+    Mode,
     RecordVerification,
     RegisterProvider,
     ServiceNeed,
     SetProviderList,
 )
-from shared.sealing import offer_info, seal_for
+from shared.sealing import private_key_b64, public_key_b64, seal_offer
+from shared.terms_digest import terms_digest
 
 M = TypeVar("M", bound=Message)
-_sealed = cache(seal_for)
+_sealed = cache(seal_offer)
 """Sealing is never twice the same; where two worlds are compared, their providers must say the same bytes."""
 OPERATOR = Actor(person_id=uuid4(), role="operator")
 OFFICER = Actor(person_id=uuid4(), role="officer")
@@ -110,8 +123,13 @@ class Purchase:
 
     providers: tuple[str, ...]
     buyers: int = 2
+    mode: Mode = "transmit"
     purchase_id: UUID = field(default_factory=uuid4)
     seed: UUID = field(default_factory=uuid4)
+    document: bytes | None = field(default=None, repr=False)
+    """What belongs to the winner's terms."""
+    custodian_secret: bytes | None = field(default=None, repr=False)
+    """A second custodian's; without it replies are sealed for the opener alone."""
 
     def person(self, number: int) -> UUID:
         """Return a person's id: 0 the coordinator, from 1 the buyers' contacts."""
@@ -126,8 +144,9 @@ class Purchase:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """What its messages may be about: the purchase, or one of its people."""
-        return frozenset({str(self.purchase_id), *(str(self.person(one)) for one in range(self.buyers + 1))})
+        """What its messages may be about: the purchase, one of its people, or a password of theirs for it."""
+        people = [str(self.person(one)) for one in range(self.buyers + 1)]
+        return frozenset({str(self.purchase_id), *people, *(f"{one}/{self.purchase_id}" for one in people)})
 
     @property
     def bidders(self) -> tuple[str, ...]:
@@ -135,7 +154,7 @@ class Purchase:
 
     def contact(self, number: int) -> Contact:
         person = self.person(number)
-        return Contact(person_id=person, name="Ann Example", email=f"p{person.hex[:12]}@example.org")
+        return Contact(person_id=person, name="Ann Example", email=f"p{person.hex[-12:]}@example.org")
 
     def opening(self) -> OpenGroup:
         return OpenGroup(
@@ -147,11 +166,12 @@ class Purchase:
         )
 
     def joining(self, number: int) -> AddBuyer:
+        stem = self.buyer(number).hex[-18:].upper()
         return AddBuyer(
             purchase_id=self.purchase_id,
             buyer_id=self.buyer(number),
             legal_name=f"Town {number}",
-            identifiers=(Identifier(scheme="XI-LEI", id=self.buyer(number).hex[-20:].upper()),),
+            identifiers=(Identifier(scheme="XI-LEI", id=stem + mod_97_10.calc_check_digits(stem)),),
             contact=self.contact(number),
         )
 
@@ -184,9 +204,22 @@ class Purchase:
             places=("Aal", "Bel"),
             deadline=deadline,
             contract_months=24,
-            mode="transmit",
+            mode=self.mode,
             buyers_shown="named",
+            custodian=self.custodian(deadline),
         )
+
+    def custodian(self, deadline: datetime) -> Custodian | None:
+        if self.custodian_secret is None:
+            return None
+        key = key_for(self.custodian_secret, self.purchase_id, deadline)
+        return Custodian(name="Meier & Partners", public_key=public_key_b64(key))
+
+    def releasing(self, deadline: datetime) -> ReleaseCustodianKey:
+        """Hand in the custodian's key for a request with this deadline."""
+        assert self.custodian_secret is not None
+        key = key_for(self.custodian_secret, self.purchase_id, deadline)
+        return ReleaseCustodianKey(purchase_id=self.purchase_id, private_key=private_key_b64(key))
 
     def finding(self, number: int, snapshot: str, *, refused: bool = False) -> RecordVerification:
         """Find the coordinator (0) or a buyer (from 1) verified, or not."""
@@ -212,13 +245,21 @@ class Purchase:
             offer=an_offer(f"0.1{number}"),
         )
 
-    def sealed_reply(self, number: int, presented: RequestPresented) -> ReplySubmitted:
-        """A bidder's reply, sealed where its invitation asks for that."""
-        reply, offer = self.reply(number), an_offer(f"0.1{number}")
+    def sealed_reply(self, number: int, presented: RequestPresented, *, revision: int = 1) -> ReplySubmitted:
+        """A bidder's reply, sealed once or twice where its invitation asks for that."""
+        reply, offer = self.reply(number, revision=revision), an_offer(f"0.1{number}")
         if presented.public_key is None:
             return reply
-        info = offer_info(self.purchase_id, 1, self.providers[number], reply.revision)
-        sealed = _sealed(presented.public_key, offer.model_dump_json().encode(), info)
+        custodian = json.loads(presented.content_json or "{}").get("need", {}).get("custodian")
+        sealed = _sealed(
+            offer.model_dump_json().encode(),
+            purchase_id=self.purchase_id,
+            request_version=1,
+            provider_id=self.providers[number],
+            revision=reply.revision,
+            opener_key=presented.public_key,
+            custodian_key=custodian["public_key"] if custodian else None,
+        )
         return reply.model_copy(update={"seal": "hpke", "offer": None, "sealed_offer": sealed})
 
     def declining(self) -> InvitationDeclined:
@@ -230,8 +271,27 @@ class Purchase:
             award=1,
             title="Terms",
             text=TERMS,
-            terms_sha256=sha256(TERMS.encode()).hexdigest(),
+            terms_sha256=terms_digest(TERMS, self.manifest),
+            document=self.manifest,
         )
+
+    @property
+    def manifest(self) -> TermsDocument | None:
+        if self.document is None:
+            return None
+        described = manifest_of("terms.pdf", self.document).model_dump()
+        return TermsDocument(**described, media_type="application/pdf")
+
+    def terms_parts(self) -> list[TermsPartSent]:
+        """The parts of the document, if there is one; the last one first."""
+        manifest = self.manifest
+        if manifest is None or self.document is None:
+            return []
+        parts = [
+            TermsPartSent(purchase_id=self.purchase_id, award=1, document=manifest, part=number, data=data)
+            for number, data in split(manifest, self.document)
+        ]
+        return parts[::-1]
 
 
 async def register(world: World, *provider_ids: str) -> None:
@@ -251,9 +311,23 @@ async def form(world: World, purchase: Purchase) -> None:
     await world.order(CloseGroup(purchase_id=purchase.purchase_id), purchase.coordinator)
 
 
-async def issue(world: World, purchase: Purchase, deadline: datetime) -> str:
-    """Describe the need, set the list and issue the request; return the group's snapshot."""
+def attaching(purchase: Purchase, name: str, content: bytes) -> list[AttachDocument]:
+    """The orders that add a document to the draft, one for each part."""
+    document = documents.manifest_of(name, content)
+    return [
+        AttachDocument(purchase_id=purchase.purchase_id, document=document, part=number, data=data)
+        for number, data in documents.split(document, content)
+    ]
+
+
+async def issue(
+    world: World, purchase: Purchase, deadline: datetime, attached: Mapping[str, bytes] | None = None
+) -> str:
+    """Describe the need, attach documents, set the list and issue the request; return the group's snapshot."""
     await world.order(purchase.describing(deadline), purchase.coordinator)
+    for name, content in (attached or {}).items():
+        for part in attaching(purchase, name, content):
+            await world.order(part, purchase.coordinator)
     listing = SetProviderList(purchase_id=purchase.purchase_id, provider_ids=purchase.providers)
     await world.order(listing, purchase.coordinator)
     group = await world.until(GroupAggregated, purchase.purchase_id)
@@ -277,6 +351,12 @@ async def bid(world: World, purchase: Purchase) -> None:
         )
 
 
+async def release(world: World, purchase: Purchase) -> None:
+    """Hand in the custodian's key once the deadline has passed."""
+    passed = await world.until(DeadlinePassed, purchase.purchase_id)
+    await world.order(purchase.releasing(passed.deadline), purchase.coordinator)
+
+
 async def conclude(world: World, purchase: Purchase) -> None:
     """Select the cheapest reply, and accept its provider's terms."""
     about = purchase.purchase_id
@@ -287,7 +367,8 @@ async def conclude(world: World, purchase: Purchase) -> None:
     )
     await world.order(selecting, purchase.coordinator)
     await world.until(AwardNotified, about, provider_id=best.provider_id)
-    await world.word(best.provider_id, purchase.terms())
+    for word in (purchase.terms(), *purchase.terms_parts()):
+        await world.word(best.provider_id, word)
     presented = await world.until(TermsPresented, about)
     accepting = AcceptTerms(purchase_id=about, award=1, terms_sha256=presented.terms_sha256)
     await world.order(accepting, purchase.coordinator)
@@ -307,6 +388,8 @@ async def buy(
     snapshot = await issue(world, purchase, datetime.now(UTC) + timedelta(seconds=ahead))
     await verify(world, purchase, snapshot)
     await bid(world, purchase)
+    if purchase.custodian_secret is not None:
+        await release(world, purchase)
     await conclude(world, purchase)
 
 
@@ -317,10 +400,13 @@ def cancelling(purchase: Purchase) -> CancelRequest:
 def expected_of(purchase: Purchase) -> dict[str, int]:
     """Return how many different messages of each type one whole purchase leads to, orders and words left out."""
     buyers, invited, bidders = purchase.buyers, len(purchase.providers), len(purchase.bidders)
+    parts = len(purchase.terms_parts())
     return {
+        **({"TermsDocumentPart": parts} if parts else {}),
+        **({"CustodianKeyReleased": 1} if purchase.custodian_secret else {}),
         "GroupOpened": 1,
         "ContactRecorded": 1 + buyers,
-        "CredentialAssigned": 1,
+        "CredentialAssigned": 1 + buyers,
         "BuyerJoined": buyers,
         "UsageReported": buyers,
         "UsageLinesReported": 2 * buyers,
@@ -339,7 +425,7 @@ def expected_of(purchase: Purchase) -> dict[str, int]:
         "RequestDistributed": 1,
         "RequestPresented": invited,
         "PresentedDocumentPart": invited,
-        "ReceiptIssued": invited + 1,
+        "ReceiptIssued": invited + 1 + parts,
         "RepliesOpened": 1,
         "CheckpointPublished": invited,
         "InclusionProved": invited,
@@ -361,4 +447,5 @@ def mails_of(purchase: Purchase) -> list[tuple[UUID, str]]:
     for_all = ("verified", "providers_invited", "replies_compared", "done")
     mails = [(person, kind) for person in people for kind in for_all]
     mails += [(person, "joined") for person in people[1:]]
-    return [*mails, (people[0], "initial_password"), (people[0], "terms_to_accept")]
+    mails += [(person, "initial_password") for person in people]
+    return [*mails, (people[0], "terms_to_accept")]

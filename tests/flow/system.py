@@ -41,6 +41,7 @@ from tests.flow.purchase import M
 from tests.memory import TEST_SETTINGS, MemoryKafka, Running, open_opener, record_time
 
 PARTITIONS = 3
+PORTAL_URL = "https://portal.linepool.invalid"
 FACING_PROVIDERS = ("invitations.", "replies.", "notices.")
 
 
@@ -169,13 +170,21 @@ class System:
         self.last_word = monotonic()
         return self.kafka.from_provider(provider_id, message, id=id)
 
-    async def until(self, type_: type[M], about: UUID, *, provider_id: str = "", within: float = 60) -> M:
+    async def until(
+        self,
+        type_: type[M],
+        about: UUID,
+        *,
+        provider_id: str = "",
+        where: Callable[[M], bool] = lambda _said: True,
+        within: float = 60,
+    ) -> M:
         topic = type_.stream + provider_id
         found: list[M] = []
 
         async def said() -> bool:
             for one in self.kafka.messages(topic):
-                if isinstance(one, type_) and one.subject == str(about):
+                if isinstance(one, type_) and one.subject == str(about) and where(one):
                     found.append(one)
                     return True
             return False
@@ -205,6 +214,15 @@ class System:
     async def _waiting(pool: asyncpg.Pool) -> bool:
         return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM outbox)"))
 
+    async def forget(self) -> None:
+        """Empty the database, as if nothing had happened there."""
+        for service in self.services.values():
+            await service.pool.execute(f"DROP SCHEMA {service.service.name} CASCADE")
+            await service.pool.execute(f"CREATE SCHEMA {service.service.name}")
+        bidding = self.services["bidding"].pool
+        await bidding.execute("DROP SCHEMA opener CASCADE")
+        await bidding.execute("CREATE SCHEMA opener AUTHORIZATION opener")
+
     async def tables(self) -> dict[str, dict[str, list[str]]]:
         """Return all rows of all services but what only delivery's own memory needs."""
         return {name: await one.tables(without=("inbox", "positions")) for name, one in self.services.items()}
@@ -218,12 +236,16 @@ def settings_of(name: str, dsn: str, mail: LocalMail, **other: Any) -> Any:
         values["notification_public_key"] = public_key_b64(key)
     if name == "bidding":
         values["skew_allowance_s"] = 0.2
+    if name == "portal":
+        # Who asks it waits for nothing here: the services work when the test lets them.
+        values["order_wait_s"] = 0
     if name == "notification":
         values |= {
             "mail_from": "linepool@linepool.invalid",
             "smtp_host": mail.host,
             "smtp_port": mail.port,
             "smtp_security": "none",
+            "portal_url": PORTAL_URL,
         }
     return import_module(f"services.{name}.settings").Settings(**{**values, **other})
 

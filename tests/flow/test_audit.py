@@ -11,7 +11,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from linepool.audit.evidence import Tables, read_tables
+from linepool.audit.evidence import Topic
+from linepool.audit.gathered import Gathered
+from linepool.audit.ledger import BODIES
+from linepool.audit.tables import read_tables
 from linepool.audit.verify import Report, judge
 from linepool.checker.history import History, Record
 from linepool.checker.versions import check_log
@@ -132,9 +135,13 @@ class Vandal:
         self.dsn, self.admin, self.entries = dsn, admin, entries
 
     async def judged(self, service: str, *, with_topics: bool = True) -> Report:
-        async with database(self.dsn, service) as connection:
-            tables: Tables = await read_tables(connection, service)
-        return judge([tables], self.entries if with_topics else None)
+        with Gathered(service, BODIES) as gathered:
+            if with_topics:
+                gathered.topics = {stream: Topic() for stream in own_streams(service)}
+                gathered.add_records(one for one in self.entries if one.topic in gathered.topics)
+            async with database(self.dsn, service) as connection:
+                await read_tables(connection, gathered)
+            return judge(gathered)
 
     async def history(self) -> History:
         """Return the logs as the checker sees them."""

@@ -3,18 +3,31 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from random import Random
 from time import monotonic
 
 import pytest
 
+from shared.documents import join
 from shared.envelope import read_headers
-from shared.messages.bidding import MessageRejected, RepliesOpened
+from shared.messages.base import PART_BYTES
+from shared.messages.bidding import (
+    CustodianKeyReleased,
+    MessageRejected,
+    RepliesOpened,
+    TermsAccepted,
+    TermsDocumentPart,
+)
 from shared.messages.distribution import CancellationPresented
 from shared.messages.notification import MailDelivered
 from shared.messages.rfp import DeadlinePassed, GroupNotQualified, RequestCancelled, RequestIssued
+from shared.terms_digest import terms_digest
+from tests.flow.compared import decided, differing
+from tests.flow.judged import judged
 from tests.flow.purchase import (
     OFFICER,
+    TERMS,
     Purchase,
     bid,
     buy,
@@ -25,12 +38,14 @@ from tests.flow.purchase import (
     issue,
     mails_of,
     register,
+    release,
     verify,
 )
 from tests.flow.system import PartitionedKafka, Parts, System, five_services
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
 SLOWEST_S = 60.0
+CUSTODIAN = b"c" * 32
 pace: list[float] = []
 """How long it took from the need to the last reply on this machine, once measured."""
 
@@ -59,12 +74,7 @@ async def measured(parts: Parts) -> None:
         await verify(system, purchase, snapshot)
         await bid(system, purchase)
         pace.append(monotonic() - began)
-        for service in system.services.values():
-            await service.pool.execute(f"DROP SCHEMA {service.service.name} CASCADE")
-            await service.pool.execute(f"CREATE SCHEMA {service.service.name}")
-        bidding = system.services["bidding"].pool
-        await bidding.execute("DROP SCHEMA opener CASCADE")
-        await bidding.execute("CREATE SCHEMA opener AUTHORIZATION opener")
+        await system.forget()
 
 
 @pytest.fixture
@@ -111,6 +121,33 @@ async def test_a_purchase_runs_from_its_group_to_accepted_terms(
     await buy(system, purchase, seconds=soon)
     await system.rest()
     complete(parts, purchase)
+
+
+async def test_terms_of_three_megabytes_are_accepted_by_their_hash(system: System, parts: Parts) -> None:
+    content = Random(3).randbytes(3 * 1024 * 1024)  # noqa: S311 # bytes to repeat, no secret
+    purchase = Purchase((AIKO, BRIO, CORA), document=content)
+    await register(system, AIKO, BRIO, CORA)
+    await buy(system, purchase, seconds=soon)
+    await system.rest()
+    complete(parts, purchase)
+    sent = [one for one in parts.kafka.messages("bidding.comparisons") if isinstance(one, TermsDocumentPart)]
+    accepted = await system.until(TermsAccepted, purchase.purchase_id)
+    assert join(sent[0].document, [one.data for one in sent]) == content
+    assert accepted.terms_sha256 == terms_digest(TERMS, sent[0].document)
+    assert sent[0].document.sha256 == sha256(content).hexdigest()
+
+
+async def test_a_purchase_whose_replies_are_sealed_twice_waits_for_its_custodian_and_runs_to_its_end(
+    system: System, parts: Parts
+) -> None:
+    purchase = Purchase((AIKO, BRIO, CORA), custodian_secret=CUSTODIAN)
+    await register(system, AIKO, BRIO, CORA)
+    await buy(system, purchase, seconds=soon)
+    await system.rest()
+    complete(parts, purchase)
+    report = await judged(parts, purchase)
+    assert report.ok, str(report)
+    assert report.of("I5").outcome == "ok"
 
 
 async def test_every_record_may_be_delivered_three_times(
@@ -214,7 +251,7 @@ async def test_the_whole_log_again_changes_nothing(system: System, parts: Parts,
         service.rewind()
     await system.rest()
     # Each answer has its own number on its provider's topic, so an answer that is repeated takes the next one.
-    assert differing(await system.tables(), tables).keys() <= {"bidding.subjects", "bidding.clock_skew"}
+    assert differing(await system.tables(), tables).keys() <= {"bidding.subjects"}
     # Receipts are answers: whoever says the same again is answered the same again.
     assert parts.kafka.records(without=("notices.",)) == {
         topic: records for topic, records in topics.items() if not topic.startswith("notices.")
@@ -236,18 +273,33 @@ async def _verified(system: System, purchase: Purchase) -> None:
     await verify(system, purchase, issued.snapshot)
 
 
+async def _released(system: System, purchase: Purchase) -> None:
+    if purchase.custodian_secret is not None:
+        await release(system, purchase)
+        await system.until(CustodianKeyReleased, purchase.purchase_id)
+
+
 async def _compared(system: System, purchase: Purchase) -> None:
     await system.until(RepliesOpened, purchase.purchase_id)
 
 
-STEPS = {"formed": form, "issued": _issued, "verified": _verified, "bid": bid, "opened": _compared}
+STEPS = {
+    "formed": form,
+    "issued": _issued,
+    "verified": _verified,
+    "bid": bid,
+    "released": _released,
+    "opened": _compared,
+}
+SEALED_ONCE = [(step, None) for step in STEPS if step != "released"]
+SEALED_TWICE = [(step, CUSTODIAN) for step in ("bid", "released")]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("step", "custodian"), [*SEALED_ONCE, *SEALED_TWICE])
 async def test_a_restored_database_catches_up_and_contradicts_nothing(
-    parts: Parts, postgres_copy: Callable[[str], object], step: str
+    parts: Parts, postgres_copy: Callable[[str], object], step: str, custodian: bytes | None
 ) -> None:
-    purchase = Purchase((AIKO, BRIO, CORA))
+    purchase = Purchase((AIKO, BRIO, CORA), document=b"x" * (PART_BYTES + 1), custodian_secret=custodian)
     async with five_services(parts) as system:
         await register(system, AIKO, BRIO, CORA)
         for name, do in STEPS.items():
@@ -273,45 +325,3 @@ async def test_a_restored_database_catches_up_and_contradicts_nothing(
         assert set(records) == set(topics[topic]), topic
     assert mails(parts, purchase).keys() == sent.keys()
     assert differing(restored, tables) == {}
-
-
-Tables = dict[str, dict[str, list[str]]]
-
-
-def differing(found: Tables, expected: Tables) -> dict[str, tuple[list[str], list[str]]]:
-    """Return, by table, the rows that are too many and those that are missing."""
-    return {
-        f"{service}.{name}": (sorted(set(rows) - set(before)), sorted(set(before) - set(rows)))
-        for service, of_service in found.items()
-        for name, rows in of_service.items()
-        if rows != (before := expected[service][name])
-    }
-
-
-OF_DELIVERY = ("inbox", "positions", "adopted", "subjects", "sequences", "clock_skew", "migrations")
-"""What a service knows of its own messages, but for the log: that comes out as it was."""
-MEASURED = ["closing_ends", "closed_at", "number", "told_at", "queued_at", "next_try_at", "tries"]
-MEASURED += ["checkpoints_from", "proved_at", "adopted"]
-"""Where topics ended, when boxes closed, when a mail was queued or a checkpoint proved: looked up anew, and no decision."""
-
-
-async def decided(system: System) -> Tables:
-    """Return what the services have decided: their own tables, without what they only measured.
-
-    A mail says who took part as far as that was known when it was queued.
-    """
-    found: Tables = {}
-    for name, service in system.services.items():
-        names = await service.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
-        found[name] = {
-            table: sorted(
-                row["row"]
-                for row in await service.pool.fetch(
-                    f"SELECT (to_jsonb(t) - $1::text[] #- '{{letter,participants}}')::text AS row FROM {table} AS t",
-                    [] if table == "awards" else MEASURED,
-                )
-            )
-            for table in (row["tablename"] for row in names)
-            if table not in OF_DELIVERY
-        }
-    return found

@@ -59,7 +59,7 @@ TOPIC, BROKER = 2, 4
 _TEXT, _COMPACT = String("utf-8"), CompactString("utf-8")
 
 
-def _request(
+def raw_request(
     key: int, asked: Schema, answered: Schema, *, flexible: bool = False
 ) -> Callable[..., Request[Any]]:
     """Return what makes a request in version 0 from the values of its fields."""
@@ -89,7 +89,7 @@ def _request(
     return Raw
 
 
-incremental_alter_configs = _request(
+incremental_alter_configs = raw_request(
     44,
     Schema(
         (
@@ -108,7 +108,7 @@ incremental_alter_configs = _request(
     ),
 )
 # aiokafka has it too, and reads the answers of its newest version wrongly.
-describe_groups = _request(
+describe_groups = raw_request(
     15,
     Schema(("groups", Array(_TEXT))),
     Schema(
@@ -134,7 +134,7 @@ describe_groups = _request(
         ),
     ),
 )
-elect_leaders = _request(
+elect_leaders = raw_request(
     43,
     Schema(("topics", Array(("topic", _TEXT), ("partitions", Array(Int32)))), ("timeout_ms", Int32)),
     Schema(
@@ -148,13 +148,13 @@ elect_leaders = _request(
         ),
     ),
 )
-describe_scram = _request(
+describe_scram = raw_request(
     50,
     Schema(("users", CompactArray(("name", _COMPACT), ("tags", TaggedFields))), ("tags", TaggedFields)),
     Schema(("throttle_time_ms", Int32), ("error_code", Int16), ("message", _COMPACT)),
     flexible=True,
 )
-alter_scram = _request(
+alter_scram = raw_request(
     51,
     Schema(
         ("deletions", CompactArray(("name", _COMPACT), ("mechanism", Int8), ("tags", TaggedFields))),
@@ -182,7 +182,7 @@ alter_scram = _request(
     ),
     flexible=True,
 )
-describe_cluster = _request(
+describe_cluster = raw_request(
     60,
     Schema(("include_authorized_operations", Boolean), ("tags", TaggedFields)),
     Schema(
@@ -201,7 +201,7 @@ describe_cluster = _request(
     ),
     flexible=True,
 )
-consumer_group_heartbeat = _request(
+consumer_group_heartbeat = raw_request(
     68,
     Schema(
         ("group", _COMPACT),

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import Stack, start_stack
+from tests.integration.shell import Shell
 from tests.integration.system import RealSystem, own_stack, running_system
+from tests.integration.tender import Tender, hold_tender
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,15 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real
     with own_stack(folder) as stack:
         async with running_system(stack) as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+async def tender(system: RealSystem) -> Tender:
+    """One sealed purchase, watched by the rules of public procurement; see `tests.integration.tender`."""
+    return await hold_tender(system)
+
+
+@pytest.fixture
+def shell(system: RealSystem, tmp_path: Path) -> Shell:
+    """A folder of its own, in which somebody types who knows the portal's address."""
+    return Shell(tmp_path, f"http://127.0.0.1:{system.services.port('portal')}")

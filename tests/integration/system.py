@@ -9,6 +9,7 @@ await system.check()                              # the independent checker find
 """
 
 import asyncio
+import http.client
 import json
 import os
 from collections import Counter, defaultdict
@@ -25,6 +26,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from deploy.access.login import Login
 from deploy.local.services import SERVICES, Services
 from deploy.local.stack import Stack, start_stack
 from linepool.checker.collect import Place, collect
@@ -61,10 +63,17 @@ SERVICE_SETTINGS = {
     "LINEPOOL_MAIL_RETRY_MAX_S": "2",
     # A mail that was being sent when its process died goes again when this time, times ten, is over.
     "LINEPOOL_SMTP_TIMEOUT_S": "0.5",
-    "LINEPOOL_COMMAND_PATIENCE_S": "30",
+    # As long as a broker may be away on a busy machine: commands wait for facts, and the facts for the broker.
+    "LINEPOOL_COMMAND_PATIENCE_S": "120",
 }
 SESSION_TIMEOUT_MS = 2_000
 PATIENCE_S = 120.0
+WRITERS = {
+    "rfp.verifications": "officer",
+    "rfp.registrations": "operator",
+    "aggregation.administration": "operator",
+}
+"""Who gives the orders of a stream; the others are the portal's."""
 
 
 @contextmanager
@@ -79,12 +88,17 @@ class RealSystem:
     """A `World` for purchases on the real stack."""
 
     stack: Stack
-    services: Services
     journal: Journal
+    logs: Path
+    """The folder with what the services have logged."""
+    services: Services | None
+    """What starts and stops them; None where somebody else does."""
     producers: dict[str, AIOKafkaProducer] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     pace: float = 10.0
     """Seconds from the need to the last reply, as measured at the start."""
+    patience: float = PATIENCE_S
+    """How long what must come is waited for, unless it is said otherwise."""
 
     def soon(self, *, faults: float = 0.0) -> float:
         """Return seconds to a deadline that is not missed on this machine; `faults` is what they may take besides."""
@@ -95,7 +109,7 @@ class RealSystem:
 
     async def order(self, order: Message, by: Actor, *, id: UUID | None = None) -> UUID:  # noqa: A002 # CloudEvents' word
         order_id = id or uuid4()
-        who = {"rfp.verifications": "officer", "rfp.registrations": "operator"}.get(order.stream, "portal")
+        who = WRITERS.get(order.stream, "portal")
         headers = command_headers(order, id=order_id, actor=by, source="/test", time=datetime.now(UTC))
         await self.send(who, order.stream, order.to_bytes(), key=order.subject.encode(), headers=headers)
         return order_id
@@ -120,11 +134,24 @@ class RealSystem:
                 if monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.2)
-                await self._renew(who)
+                await self.renew(who)
             else:
                 return
 
-    async def _renew(self, who: str) -> None:
+    async def connect(self, provider_id: str) -> None:
+        """Let one more provider in, and read its topics."""
+        [login] = await asyncio.to_thread(self.stack.add_providers, [provider_id])
+        stack = self.stack
+        self.connections[provider_id] = Connection(
+            stack.bootstrap_servers, login.username, login.password, stack.ca_file, stack.prefix
+        )
+        producer = AIOKafkaProducer(**self.connections[provider_id].arguments(), acks="all")
+        await producer.start()
+        self.producers[provider_id] = producer
+        await self.journal.add([kind + provider_id for kind in FACING_PROVIDERS])
+        await register(self, provider_id)
+
+    async def renew(self, who: str) -> None:
         # An idempotent producer that has met an error may refuse everything after it.
         try:
             fresh = AIOKafkaProducer(**self.connections[who].arguments(), acks="all", enable_idempotence=True)
@@ -135,14 +162,22 @@ class RealSystem:
         await end(old)
 
     async def until(
-        self, type_: type[M], about: UUID, *, provider_id: str = "", within: float = PATIENCE_S
+        self, type_: type[M], about: UUID, *, provider_id: str = "", within: float | None = None
     ) -> M:
         topic = type_.stream + provider_id
-        return await self.journal.wait_for(
-            lambda entry: entry.says(type_, about) if entry.topic == topic else None,
-            within=within,
-            what=f"{type_.__name__} on {topic}",
-        )
+        try:
+            return await self.journal.wait_for(
+                lambda entry: entry.says(type_, about) if entry.topic == topic else None,
+                within=self.patience if within is None else within,
+                what=f"{type_.__name__} on {topic}",
+            )
+        except TimeoutError as error:
+            refused = [
+                f"{entry.type_name}: {entry.body!r}"
+                for entry in self.entries(frozenset({str(about)}))
+                if entry.type_name.endswith("Refused")
+            ]
+            raise TimeoutError(f"{error}; refused about it: {refused}") from error
 
     def entries(self, subjects: frozenset[str]) -> Iterator[Entry]:
         """Return what the services said about these subjects."""
@@ -186,8 +221,9 @@ class RealSystem:
             assert sorted((one.person_id, one.kind) for one in told) == sorted(mails_of(purchase))
             assert self.mails(purchase) == {one.message_id for one in told}
 
-    async def rest(self, *, within: float = PATIENCE_S) -> None:
+    async def rest(self, *, within: float | None = None) -> None:
         """Wait until everything is read, nothing is parked, and everything is sent and mailed."""
+        within = self.patience if within is None else within
         deadline = monotonic() + within
         while waiting := await self._waiting():
             if monotonic() > deadline:
@@ -201,16 +237,20 @@ class RealSystem:
             return Counter({"database away": 1})
         waiting = Counter[str]()
         try:
+            # In the order in which work moves on: what is not counted at one place any more is counted at a later one, or
+            # has come to Kafka meanwhile.
             ends = await self._ends()
             for name in SERVICES:
-                for table in ("outbox", "parked"):
-                    waiting[f"{name}.{table}"] = await connection.fetchval(
-                        f"SELECT count(*) FROM {name}.{table}"
-                    )
                 waiting[f"{name} unread"] = await self._unread(connection, name, ends)
             waiting["notification.mails"] = await connection.fetchval(
                 "SELECT count(*) FROM notification.mails WHERE delivered_at IS NULL AND failed_at IS NULL"
             )
+            for table in ("parked", "outbox"):
+                for name in SERVICES:
+                    waiting[f"{name}.{table}"] = await connection.fetchval(
+                        f"SELECT count(*) FROM {name}.{table}"
+                    )
+            waiting["come meanwhile"] = int(await self._ends() != ends)
         except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             waiting[type(error).__name__] += 1
         finally:
@@ -235,6 +275,15 @@ class RealSystem:
                     unread += max(0, end - positions.get((consumer, place.topic, place.partition), 0))
         return unread
 
+    def metrics(self, name: str) -> bytes:
+        """Return what a service's `/metrics` shows."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.services.port(name), timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
     async def report(self) -> Report:
         """Let the independent checker judge everything that happened on this stack."""
         admin = self.stack.admin
@@ -246,8 +295,7 @@ class RealSystem:
             prefix=self.stack.prefix,
             ca_file=self.stack.ca_file,
         )
-        folder = self.services.log(SERVICES[0]).parent
-        return check(await collect(place, mails=self.stack.mail_folder, logs=[folder]))
+        return check(await collect(place, mails=self.stack.mail_folder, logs=[self.logs]))
 
     async def check(self) -> None:
         report = await self.report()
@@ -305,40 +353,73 @@ def _consumers(name: str) -> list[tuple[str, str]]:
 
 @asynccontextmanager
 async def running_system(
-    stack: Stack, *, environment: Mapping[str, str] | None = None
+    stack: Stack,
+    *,
+    environment: Mapping[str, str] | None = None,
+    services: Services | None = None,
+    providers: Mapping[str, Login] | None = None,
 ) -> AsyncIterator[RealSystem]:
-    """Start the five services, connect the people and the providers, and register the providers."""
-    logins = {who: stack.login(who) for who in ("portal", "officer", "operator")}
-    provider_ids = (*PROVIDERS, UNLISTED)
-    logins |= dict(
-        zip(provider_ids, await asyncio.to_thread(stack.add_providers, list(provider_ids)), strict=True)
+    """Start the five services, connect the people and the providers, and register the providers.
+
+    `services` are others than the stack's own; `providers` are those that somebody else has let in, by id.
+    """
+    services = services or Services(
+        stack,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        environment={**SERVICE_SETTINGS, **(environment or {})},
     )
+    try:
+        # Their topics are there before the services look for them.
+        if providers is None:
+            providers = await let_in(stack)
+        await asyncio.to_thread(services.start_all)
+        logs = services.log(SERVICES[0]).parent
+        async with people_around(stack, providers, logs=logs, services=services) as system:
+            yield system
+    finally:
+        await asyncio.to_thread(services.stop)
+
+
+async def let_in(stack: Stack) -> dict[str, Login]:
+    """Give the providers their topics, users and rules; return their logins."""
+    provider_ids = (*PROVIDERS, UNLISTED)
+    logins = await asyncio.to_thread(stack.add_providers, list(provider_ids))
+    return dict(zip(provider_ids, logins, strict=True))
+
+
+@asynccontextmanager
+async def people_around(
+    stack: Stack,
+    providers: Mapping[str, Login],
+    *,
+    logs: Path,
+    services: Services | None = None,
+    patience: float = PATIENCE_S,
+) -> AsyncIterator[RealSystem]:
+    """Connect the people and the providers to services that run, and register the providers.
+
+    `services` starts and stops them; it is left out where somebody else does.
+    """
+    logins = {who: stack.login(who) for who in ("portal", "officer", "operator")} | dict(providers)
     connections = {
         who: Connection(stack.bootstrap_servers, login.username, login.password, stack.ca_file, stack.prefix)
         for who, login in (logins | {"admin": stack.admin}).items()
     }
     topics = sorted(
         {one.stream for one in registry.values() if not one.stream.endswith(".")}
-        | {kind + provider_id for kind in FACING_PROVIDERS for provider_id in provider_ids}
-    )
-    services = Services(
-        stack,
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        environment={**SERVICE_SETTINGS, **(environment or {})},
+        | {kind + provider_id for kind in FACING_PROVIDERS for provider_id in providers}
     )
     async with open_journal(connections["admin"], topics) as journal:
-        system = RealSystem(stack, services, journal, connections=connections)
+        system = RealSystem(stack, journal, logs, services, connections=connections, patience=patience)
         try:
-            await asyncio.to_thread(services.start_all)
             for who in logins:
                 system.producers[who] = AIOKafkaProducer(
                     **connections[who].arguments(), acks="all", enable_idempotence=True, linger_ms=1
                 )
                 await system.producers[who].start()
-            await register(system, *provider_ids)
+            await register(system, *providers)
             await system.measure()
             yield system
         finally:
-            await asyncio.to_thread(services.stop)
             for producer in system.producers.values():
                 await end(producer)

@@ -25,7 +25,7 @@ async def test_kafka_is_killed_and_comes_back_during_purchases(system: RealSyste
         await asyncio.to_thread(system.stack.kafka.kill)
         await asyncio.to_thread(system.stack.kafka.start)
 
-    await meanwhile(system, [system.purchase() for _ in range(3)], kill, apart=1, takes=25)
+    await meanwhile(system, [system.purchase() for _ in range(3)], kill, apart=1, takes=50)
 
 
 async def test_postgres_is_killed_and_comes_back_during_purchases(system: RealSystem) -> None:
@@ -67,7 +67,7 @@ async def test_the_whole_log_again_leaves_every_table_as_it_is(system: RealSyste
     await asyncio.to_thread(_stop, system)
     # Left out besides: each answer has its own number on its provider's topic, so an answer that is repeated takes the
     # next one; the skew is measured anew; without positions everything said before is read back and noted as adopted.
-    own = ("inbox", "positions", "bidding.subjects", "bidding.clock_skew", "adopted")
+    own = ("inbox", "positions", "bidding.subjects", "bidding.clock_skews", "adopted")
     before = await system.tables(without=own)
     mails = len(list(system.stack.mail_folder.glob("*.eml")))
     connection = await asyncpg.connect(system.stack.admin_dsn)

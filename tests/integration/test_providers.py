@@ -8,47 +8,24 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import openpyxl
 import pytest
 
-from linepool.provider import Bundle, RejectedError, open_provider, subscribe
+from linepool.client.people import open_people
+from linepool.provider import Bundle, RejectedError, TermsError, open_provider, subscribe
+from shared.messages.base import DOCUMENT_BYTES
 from shared.messages.bidding import AcceptTerms, RepliesCompared, SelectReply, TermsAccepted, TermsPresented
 from shared.messages.distribution import RequestPresented
-from shared.signing import RECEIPTS, SEAL_KEYS, signing_key, verifying_key_b64
-from tests.flow.purchase import Purchase, an_offer, form, issue, register, verify
+from tests.flow.purchase import Purchase, an_offer, cancelling, form, issue, register, verify
+from tests.integration.bundles import bundle
 from tests.integration.system import FACING_PROVIDERS, PROVIDERS, RealSystem
 
 DOCS = Path(__file__).parents[2] / "docs"
 KIT, PLAIN = PROVIDERS[:2]
 SHELL = "shellshellsh"
 """A new provider: the page begins with an empty inbox."""
-
-
-def bundle(system: RealSystem, provider_id: str, folder: Path) -> Path:
-    """Write what the operator hands out."""
-    folder.mkdir()
-    connection, secrets = system.connections[provider_id], system.stack.secrets
-    keys = {
-        name: verifying_key_b64(signing_key(bytes.fromhex(secrets[process]), purpose))
-        for name, process, purpose in (("receipts", "bidding", RECEIPTS), ("seal_keys", "opener", SEAL_KEYS))
-        if process in secrets
-    }
-    described = {
-        "bootstrap_servers": connection.bootstrap_servers,
-        "provider_id": provider_id,
-        "prefix": connection.prefix,
-        "username": connection.username,
-        "keys": keys,
-    }
-    (folder / "linepool.json").write_text(json.dumps(described))
-    properties = connection.properties()
-    if connection.ca_file:
-        (folder / "ca.pem").write_bytes(connection.ca_file.read_bytes())
-        properties["ssl.ca.location"] = "ca.pem"
-    lines = [f"{name}={value}" for name, value in properties.items()]
-    (folder / "client.properties").write_text("\n".join(lines))
-    return folder
 
 
 async def run(*command: str, cwd: Path) -> str:
@@ -69,8 +46,8 @@ async def run(*command: str, cwd: Path) -> str:
     return said.decode()
 
 
-def fill_in(folder: Path) -> None:
-    (sheet,) = folder.glob("inbox/*/price-sheet.xlsx")
+def fill_in(folder: Path, request: str = "*") -> None:
+    (sheet,) = folder.glob(f"inbox/{request}/price-sheet.xlsx")
     book = openpyxl.load_workbook(sheet)
     prices = book["Prices"]
     prices["B10"], prices["B11"], prices["E22"] = "From the page", "One invoice a month.", 0.2
@@ -87,6 +64,14 @@ async def follow_the_page(folder: Path) -> str:
     fill_in(folder)
     context = [line for line in first.splitlines() if line.startswith(("export", "REQUEST="))]
     return said + await run("bash", "-euc", "\n".join([*context, second]), cwd=folder)
+
+
+def other_commands() -> list[str]:
+    """What the page names beside the way to the first receipt."""
+    (block,) = re.findall(
+        r"^Also:\n\n```sh\n(.*?)^```$", (DOCS / "providers.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    return str(block).splitlines()
 
 
 async def test_three_providers_of_three_kinds_pass_a_whole_purchase(
@@ -141,6 +126,83 @@ async def test_three_providers_of_three_kinds_pass_a_whole_purchase(
         await system.until(TermsAccepted, about)
         assert (await kit.unsuccessful(about, within=60)).rank == 2
         assert "linepool.acceptance-notified.v1" in await plain
+
+
+async def test_the_other_commands_of_the_page_work_as_they_stand(system: RealSystem, tmp_path: Path) -> None:
+    purchase = Purchase((KIT, PLAIN))
+    about = purchase.purchase_id
+    await form(system, purchase)
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(days=1))
+    await verify(system, purchase, snapshot)
+    await system.until(RequestPresented, about, provider_id=PLAIN)
+    bundle(system, PLAIN, tmp_path / "bundle")
+    context = f"export LINEPOOL_BUNDLE=bundle; REQUEST=$(ls -d inbox/*-{str(about)[:8]}*/)"
+
+    async def shell(line: str) -> str:
+        return await run("bash", "-euc", f"{context}; {line}", cwd=tmp_path)
+
+    await run("linepool", "provider", "inbox", "inbox", "--bundle", "bundle", cwd=tmp_path)
+    fill_in(tmp_path, f"*-{str(about)[:8]}")
+    await shell('linepool provider submit --sheet "$REQUEST/price-sheet.xlsx" --yes')
+    lines = other_commands()
+    said = {
+        line.split()[2]: await shell(line) for line in lines if " terms " not in line and "listen" not in line
+    }
+
+    for word in ("acknowledge", "ask", "withdraw", "decline"):
+        assert said[word].startswith("Receipt: taken at "), word
+    assert "exactly the bytes that were sent" in said["verify"]
+    heard = await shell(next(line for line in lines if "listen" in line) + " --once")
+    messages = [json.loads(line) for line in heard.splitlines()]
+    assert sum(str(about) in str(one) for one in messages) >= 5
+    await system.order(cancelling(purchase), purchase.coordinator)
+
+
+async def test_terms_with_a_document_of_ten_mebibytes_reach_the_group_whole(
+    system: RealSystem, tmp_path: Path
+) -> None:
+    purchase = Purchase((KIT, PLAIN))
+    about = purchase.purchase_id
+    await form(system, purchase)
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=10 + system.soon()))
+    await verify(system, purchase, snapshot)
+    shell = tmp_path / "shell"
+    shell.mkdir()
+    mine = Bundle.read(bundle(system, KIT, shell / "bundle"))
+    content = Random(10).randbytes(DOCUMENT_BYTES)  # noqa: S311 # bytes to repeat, no secret
+    (shell / "terms.txt").write_text("The document has it all.")
+    (shell / "terms.pdf").write_bytes(content)
+    (shell / "longer.pdf").write_bytes(content + b".")
+    async with open_provider(mine) as kit, open_people(system.connections["portal"]) as people:
+        await kit.submit(await kit.request(about, within=60), an_offer("0.1"))
+        presented = await system.until(RequestPresented, about, provider_id=PLAIN)
+        await system.word(PLAIN, purchase.sealed_reply(1, presented))
+        compared = await system.until(RepliesCompared, about, within=300)
+        assert compared.replies[0].provider_id == KIT
+        await people.select_reply(
+            purchase.coordinator,
+            about,
+            reply_id=compared.replies[0].reply_id,
+            reason_for_others="It costs more.",
+        )
+        await kit.award(about, within=60)
+        for wrong in (tmp_path / "missing.pdf", ("empty.pdf", b""), ("terms.pdf", content + b".")):
+            with pytest.raises((OSError, TermsError)):
+                await kit.propose_terms(about, award=1, title="Terms", text="See there.", document=wrong)
+
+        await run("linepool", "provider", "inbox", "inbox", "--bundle", "bundle", cwd=shell)
+        (line,) = [one for one in other_commands() if " terms " in one]
+        page = f"export LINEPOOL_BUNDLE=bundle; REQUEST=$(ls -d inbox/*-{str(about)[:8]}*/); {line}"
+        with pytest.raises(AssertionError, match="document cannot be sent"):
+            await run("bash", "-euc", page.replace("terms.pdf", "longer.pdf"), cwd=shell)
+        said = await run("bash", "-euc", f"{page} --within 200", cwd=shell)
+        assert said.startswith("Receipt: taken at ")
+        terms = await system.until(TermsPresented, about)
+        assert await people.terms_document(terms, within=120) == content
+        await people.accept_terms(purchase.coordinator, about, award=1, terms_sha256=terms.terms_sha256)
+        assert (await kit.acceptance(about, within=60)).terms_sha256 == terms.terms_sha256
+    await system.rest()
+    await system.check()
 
 
 async def test_a_subscription_goes_on_where_it_was(system: RealSystem, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,9 @@ from deploy.local.services import Services
 from deploy.local.stack import Stack, start_stack
 from linepool.client.connection import Connection
 from linepool.provisioning.bundle import read_bundle
-from tests.integration.system import SERVICE_SETTINGS
+from shared.messages.rfp import RequestCancelled, RequestIssued
+from tests.flow.purchase import Purchase, cancelling, form, issue, register
+from tests.integration.system import SERVICE_SETTINGS, RealSystem
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 OPENER_SECRET = "22" * 32
@@ -38,6 +42,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def shell(stack: Stack, tmp_path: Path) -> Shell:
+    return shell_at(stack, tmp_path)
+
+
+def shell_at(stack: Stack, folder: Path) -> Shell:
+    """Return what runs `linepool` in a folder, with the logins of this stack in the environment."""
     outside = {key: value for key, value in os.environ.items() if not key.startswith("LINEPOOL_")}
     environment = outside | {
         "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
@@ -53,7 +62,7 @@ def shell(stack: Stack, tmp_path: Path) -> Shell:
     def run(*words: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "linepool", *words],
-            cwd=tmp_path,
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
@@ -107,6 +116,7 @@ def test_a_provider_is_added_with_a_bundle_and_adding_it_again_changes_nothing(
     assert description["topics"]["replies"] == f"{stack.prefix}replies.{written.provider_id}"
     assert description["keys"] == json.loads(shell("keys").stdout)
     assert (folder / "examples" / "linepool.reply-submitted.v1.json").exists()
+    assert "enable.idempotence=false\n" in (folder / "java.properties").read_text()
     assert listed(shell, "Nordlicht Telekom GmbH") == {
         "provider_id": written.provider_id,
         "name": "Nordlicht Telekom GmbH",
@@ -260,6 +270,48 @@ def test_a_removed_provider_leaves_nothing_at_the_broker_and_can_be_added_anew(
     anew = json.loads((tmp_path / "leaving-anew" / "linepool.json").read_text())["provider_id"]
     assert anew != pid
     assert look(stack.broker).standing(anew) == "cut off"
+
+
+async def test_a_provider_is_not_removed_while_a_purchase_with_it_is_open(
+    system: RealSystem, tmp_path: Path
+) -> None:
+    shell, pid = shell_at(system.stack, tmp_path), "listedlisted"
+    await asyncio.to_thread(system.stack.add_providers, [pid])
+    await register(system, pid)
+    purchase = Purchase((*system.purchase().providers, pid))
+    await form(system, purchase)
+    await issue(system, purchase, datetime.now(UTC) + timedelta(days=1))
+    await system.until(RequestIssued, purchase.purchase_id)
+    words = ("provider", "remove", pid, "--reason", "contract ended", "--yes")
+
+    said = (await asyncio.to_thread(shell, *words, expected=1)).stderr
+    assert said == (f"linepool: rfp refuses removing {pid}: A purchase that lists the provider is open.\n")
+    # Nothing has changed: it is let in at the broker, and its topics are there.
+    assert look(system.stack.broker).standing(pid) == "admitted"
+    assert not difference_of(system.stack.broker)
+
+    await system.order(cancelling(purchase), purchase.coordinator)
+    await system.until(RequestCancelled, purchase.purchase_id)
+    await asyncio.to_thread(shell, *words)
+    assert look(system.stack.broker).standing(pid) == "absent"
+
+
+def test_a_bundle_may_be_one_file_that_nobody_else_reads(shell: Shell, tmp_path: Path) -> None:
+    add(shell, "Packed SARL", "--output", "packed.zip")
+    packed = tmp_path / "packed.zip"
+    assert stat.S_IMODE(packed.stat().st_mode) == 0o600
+    written = read_bundle(packed)
+    assert written
+    assert "Nothing had to be changed" in add(shell, "Packed SARL", "--output", "packed.zip").stdout
+    assert read_bundle(packed) == written
+    # Unpacked, all is private again where the tool keeps modes, and a plain client takes part.
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(packed) as opened:
+        assert {stat.S_IMODE(one.external_attr >> 16) for one in opened.infolist()} == {0o600}
+        opened.extractall(folder)
+    producer = Producer(properties(folder))
+    producer.produce(json.loads((folder / "linepool.json").read_text())["topics"]["replies"], b"{}")
+    assert producer.flush(20) == 0
 
 
 def test_whatever_is_in_the_way_is_one_sentence(shell: Shell, tmp_path: Path) -> None:

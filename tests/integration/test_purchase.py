@@ -16,7 +16,7 @@ async def test_a_purchase_runs_from_its_group_to_accepted_terms(system: RealSyst
 
 async def test_many_purchases_at_once_do_not_disturb_each_other(system: RealSystem) -> None:
     purchases = [system.purchase() for _ in range(5)]
-    await asyncio.gather(*(buy(system, one, seconds=lambda: system.soon(faults=10)) for one in purchases))
+    await asyncio.gather(*(buy(system, one, seconds=lambda: system.soon(faults=30)) for one in purchases))
     await system.rest()
     await system.complete(*purchases)
     await system.check()

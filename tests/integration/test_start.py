@@ -1,17 +1,20 @@
 """A service that cannot start says why in one sentence and exits with code 1, so that its supervisor tries again."""
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from deploy.access.certificates import Authority
 from deploy.local.process import free_port
-from deploy.local.services import Services
+from deploy.local.services import Services, module_of
 from deploy.local.stack import Stack
 from tests.integration.tls import server_with
 
@@ -19,12 +22,12 @@ ROOT = Path(__file__).parents[2]
 NOT_IN = "linepool: Kafka does not let rfp in: "
 
 
-def start(stack: Stack, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run rfp with the stack's environment and some changes until it ends."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("LINEPOOL_")}
-    own = Services(stack, ["rfp"]).environment_of("rfp")
+def start(stack: Stack, name: str = "rfp", **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a process with the stack's environment and some changes until it ends."""
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("LINEPOOL_")}
+    own = Services(stack, [name]).environment_of(name)
     return subprocess.run(
-        [sys.executable, "-m", "services.rfp"],
+        [sys.executable, "-m", module_of(name)],
         env=outside | own | changes,
         cwd=ROOT,
         capture_output=True,
@@ -90,6 +93,12 @@ def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             NOT_IN + "127.0.0.1:{smtp} does not speak TLS",
         ),
         (
+            "LINEPOOL_KAFKA_BOOTSTRAP_SERVERS",
+            "127.0.0.1:{port},127.0.0.1:{smtp}",
+            NOT_IN
+            + "127.0.0.1:{port} does not answer (ConnectionRefusedError); 127.0.0.1:{smtp} does not speak TLS",
+        ),
+        (
             "LINEPOOL_KAFKA_CA_FILE",
             "/does/not/exist.pem",
             "linepool: these settings are missing or wrong: LINEPOOL_KAFKA_CA_FILE",
@@ -111,8 +120,48 @@ def test_what_is_away_or_wrong_at_start_is_named_in_one_sentence(
     stack: Stack, servers: dict[str, str], variable: str, value: str, sentence: str
 ) -> None:
     ended = start(stack, **{variable: value.format(**servers)})
+    assert said_by(ended).startswith(sentence.format(**servers))
+
+
+def test_a_login_is_refused_by_the_broker_that_answers_where_the_first_is_away(
+    stack: Stack, servers: dict[str, str]
+) -> None:
+    brokers = f"127.0.0.1:{servers['port']},{servers['kafka']}"
+    ended = start(stack, LINEPOOL_KAFKA_BOOTSTRAP_SERVERS=brokers, LINEPOOL_KAFKA_PASSWORD="wrong")
+    assert said_by(ended) == f"{NOT_IN}{servers['kafka']} does not know the login of {stack.prefix}rfp"
+
+
+def said_by(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return the one sentence of a process that could not start."""
     assert ended.returncode == 1
-    said = [line for line in ended.stderr.splitlines() if line.startswith("linepool: ")]
-    assert len(said) == 1
-    assert said[0].startswith(sentence.format(**servers))
     assert "Traceback" not in ended.stdout + ended.stderr
+    [said] = [line for line in ended.stderr.splitlines() if line.startswith("linepool: ")]
+    return said
+
+
+@pytest.fixture
+async def empty(stack: Stack) -> AsyncIterator[str]:
+    """A database beside the stack's own, with schemas in which nothing is."""
+    admin = await asyncpg.connect(stack.admin_dsn)
+    await admin.execute("CREATE DATABASE empty")
+    inside = await asyncpg.connect(stack.admin_dsn, database="empty")
+    for role in ("rfp", "opener"):
+        await inside.execute(f"CREATE SCHEMA {role} AUTHORIZATION {role}")
+    await inside.close()
+    try:
+        yield "empty"
+    finally:
+        await admin.execute("DROP DATABASE empty WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.mark.parametrize(("name", "first"), [("rfp", "delivery/0001"), ("opener", "service/0001")])
+async def test_a_process_that_is_not_to_migrate_names_what_its_schema_lacks(
+    stack: Stack, empty: str, name: str, first: str
+) -> None:
+    dsn = urlunsplit(urlsplit(stack.dsn(name))._replace(path=f"/{empty}"))
+    changes = {"LINEPOOL_POSTGRES_DSN": dsn, "LINEPOOL_MIGRATE": "off"}
+    ended = await asyncio.to_thread(start, stack, name, **changes)
+    said = said_by(ended)
+    assert said.startswith(f"linepool: the schema {name} lacks ")
+    assert f"the first is {first}" in said

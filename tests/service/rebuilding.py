@@ -1,6 +1,6 @@
 """A service whose database is lost, and starts again on an empty one or on an older copy."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -70,12 +70,19 @@ class Copy:
         await read_back(service)
 
 
-async def read_back(service: Running) -> None:
-    """Do what a service does at start before it handles anything; consumers begin at the positions then."""
+async def nothing(_topic: str) -> None:
+    """What happens meanwhile where nothing does."""
+
+
+async def read_back(service: Running, meanwhile: Callable[[str], Awaitable[object]] = nothing) -> None:
+    """Do what a service does at start before it handles anything; consumers begin at the positions then.
+
+    `meanwhile` is called with a topic while that is read.
+    """
 
     @asynccontextmanager
     async def reader(_settings: object) -> AsyncIterator["MemoryReader"]:
-        yield MemoryReader(service.kafka)
+        yield MemoryReader(service.kafka, meanwhile)
 
     async def partitions_of(_consumer: object, topics: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(topic, 0) for topic in topics if service.kafka.topics.get(topic)]
@@ -94,6 +101,7 @@ class MemoryReader:
     """What `adopt_forgotten` needs of a consumer, on topics in memory."""
 
     kafka: MemoryKafka
+    meanwhile: Callable[[str], Awaitable[object]]
     at: int = 0
     place: TopicPartition = TopicPartition("", 0)  # noqa: RUF009 # a named tuple
 
@@ -116,4 +124,5 @@ class MemoryReader:
         assert timeout_ms
         records = self.kafka.topics[self.place.topic][self.at : self.at + 3]
         self.at += len(records)
+        await self.meanwhile(self.place.topic)
         return {self.place: records}

@@ -143,3 +143,44 @@ async def test_an_order_of_nobody_or_of_the_wrong_role_is_refused(database: str,
         await kafka.settle()
     reasons = [one.reason for one in kafka.messages("aggregation.events") if isinstance(one, Refused)]
     assert reasons == ["role_not_allowed", "role_not_allowed", "no_actor"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"buyers": 10**10}, "buyers"),
+        ({"lines": -1}, "lines"),
+        ({"decide_by": "9999-12-31T23:59:59-14:00"}, "decide_by"),
+        ({"decide_by": "0001-01-01T00:00:00+14:00"}, "decide_by"),
+        ({"decide_by": "2026-05-01T12:00:00"}, "decide_by"),
+        ({"otherwise": "hope"}, "otherwise"),
+    ],
+)
+async def test_a_minimum_that_nobody_can_mean_is_refused_and_stops_nothing(
+    database: str, sealing_key: str, change: dict[str, Any], place: str
+) -> None:
+    type_, minimum = example("set-minimum", decide_by="2099-12-31T12:00:00Z")
+    orders = [opening(), (type_, minimum | change), (type_, minimum), example("close-group")]
+    bad, closing = await refusals(database, sealing_key, *orders)
+    assert bad[0] == "invalid"
+    assert bad[1].startswith(f"{place}: ")
+    assert closing[0] == "no_buyers"
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"valid_until": "2020-01-01"}, "agency: "),
+        ({"services": []}, "agency.services: "),
+        ({"signed_on": "yesterday"}, "agency.signed_on: "),
+    ],
+)
+async def test_a_letter_that_says_nothing_sound_is_refused_and_stops_nothing(
+    database: str, sealing_key: str, change: dict[str, Any], place: str
+) -> None:
+    type_, letter = example("file-letter")
+    bad_letter = (type_, letter | {"agency": letter["agency"] | change})
+    bad, closing = await refusals(database, sealing_key, opening(), bad_letter, example("close-group"))
+    assert bad[0] == "invalid"
+    assert bad[1].startswith(place)
+    assert closing[0] == "no_buyers"

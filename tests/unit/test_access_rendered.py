@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -15,19 +16,23 @@ TOPICS = [*INTERNAL, *(f"{kind}.{PID}" for kind in ("invitations", "replies", "n
 
 def commands(prefix: str = "") -> list[list[str]]:
     lines = render(everything(prefix, [PID]), "shell").splitlines()
-    return [shlex.split(line) for line in lines if line.startswith("kafka-")]
+    return [shlex.split(line) for line in lines if line.startswith(("kafka-", "admit "))]
 
 
 def option(command: list[str], name: str) -> str:
     return command[command.index(f"--{name}") + 1]
 
 
+def options(command: list[str], name: str) -> list[str]:
+    return [value for word, value in pairwise(command) if word == f"--{name}"]
+
+
 def granted(who: str, operation: str, resource: str, name: str) -> bool:
     for command in commands():
         if command[0] != "kafka-acls.sh" or f"--{resource}" not in command:
             continue
-        pattern, literal = option(command, resource), option(command, "resource-pattern-type") == "literal"
-        fits = name == pattern if literal else name.startswith(pattern)
+        patterns, literal = options(command, resource), option(command, "resource-pattern-type") == "literal"
+        fits = name in patterns if literal else name.startswith(tuple(patterns))
         if fits and (option(command, "allow-principal"), option(command, "operation")) == (
             f"User:{who}",
             operation,
@@ -52,13 +57,22 @@ def test_the_commands_grant_what_the_table_says_and_nothing_else(who: str) -> No
 def test_the_commands_make_every_topic_and_user_once_and_tell_no_password() -> None:
     made = [option(command, "topic") for command in commands() if command[0] == "kafka-topics.sh"]
     assert sorted(made) == sorted(TOPICS)
-    users = [
-        option(command, "entity-name")
-        for command in commands()
-        if "SCRAM-SHA-512=" in command[-1] and command[0] == "kafka-configs.sh"
-    ]
-    assert sorted(users) == sorted(WHO)
-    assert "password=${PASSWORD_LAG_EXPORTER:?}]" in render(everything(), "shell")
+    users = [command[1:] for command in commands() if command[0] == "admit"]
+    assert sorted(user for user, _ in users) == sorted(WHO)
+    assert ["lag-exporter", "${PASSWORD_LAG_EXPORTER:?}"] in users
+
+
+def test_topics_are_kept_on_as_many_brokers_as_are_asked_for() -> None:
+    found = json.loads(render(everything("", [PID], 3), "json"))
+    assert {topic["replicas"] for topic in found["topics"]} == {3}
+    assert {topic["config"]["min.insync.replicas"] for topic in found["topics"]} == {"2"}
+    lines = render(everything("", [PID], 3), "shell").splitlines()
+    made = [shlex.split(line) for line in lines if line.startswith("kafka-topics.sh")]
+    assert {option(command, "replication-factor") for command in made} == {"3"}
+    assert all("min.insync.replicas=2" in options(command, "config") for command in made)
+    # Not asked for, it is the broker that chooses.
+    assert not any("--replication-factor" in command for command in commands())
+    assert "min.insync.replicas" not in render(everything("", [PID]), "shell")
 
 
 def test_a_prefix_stands_before_everything() -> None:

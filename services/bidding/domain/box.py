@@ -38,10 +38,12 @@ class Request:
     issued_by: UUID
     seal: Seal = "none"
     """How replies to this version must be sealed."""
+    custodian_key: str | None = None
+    """The public key for which offers are sealed beside the opener's, in base64."""
 
     @classmethod
     def issued(cls, event: RequestIssued, cause: UUID, seal: Seal) -> "Request":
-        """Take what matters here from the event."""
+        """Take what matters here from the event; what has a custodian is sealed in any case."""
         return cls(
             version=event.request_version,
             deadline=event.deadline,
@@ -52,7 +54,8 @@ class Request:
             contract_months=event.contract_months,
             usage_digest=event.usage_digest,
             issued_by=cause,
-            seal=seal,
+            seal="hpke" if event.custodian else seal,
+            custodian_key=event.custodian.public_key if event.custodian else None,
         )
 
 
@@ -105,8 +108,9 @@ def issue(box: Box, event: RequestIssued, cause: UUID, seal: Seal) -> Box | None
     """Take a newer version of the request; None where it is no news. A box that is not sealed needs no key to be ready."""
     if box.request is not None and box.request.version >= event.request_version:
         return None
-    ready = event.request_version if seal == "none" else box.ready_version
-    return replace(box, request=Request.issued(event, cause, seal), ready_version=ready)
+    request = Request.issued(event, cause, seal)
+    ready = request.version if request.seal == "none" else box.ready_version
+    return replace(box, request=request, ready_version=ready)
 
 
 def pass_deadline(box: Box, event: DeadlinePassed, cause: UUID) -> Box | None:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from linepool.receipts.chain import Head, follow, link_statement
+from services.bidding.domain.arrivals import Answered
 from services.bidding.domain.box import Box
-from services.bidding.domain.intake import Answered
 from shared.messages.bidding import ChainLink, MessageRejected, ReceiptIssued
 from shared.signing import sign
 

@@ -1,15 +1,40 @@
-"""How each message of a provider is answered: one receipt or one rejection, decided once and then kept."""
+"""How each message of a provider is judged: one receipt or one rejection, decided once and then kept."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from linepool.receipts.chain import Head
+from services.bidding.domain.arrivals import (
+    Answer,
+    Answered,
+    Arrival,
+    ProviderWord,
+    Receipt,
+    Rejection,
+    Revision,
+    Sender,
+    WithoutContent,
+)
 from services.bidding.domain.box import Box, Request, Seal, is_in_time
-from shared.messages.bidding import MessageRejected, ReceiptIssued, RejectionReason
+from services.bidding.domain.rejections import (
+    CANCELLED,
+    DOCUMENTS,
+    LATE,
+    NO_SEAL,
+    NO_SUCH_REPLY,
+    NO_SUCH_VERSION,
+    NOT_DUE,
+    NOT_SEALED,
+    NOT_SELECTED,
+    OTHER_TERMS,
+    QUESTIONS,
+    REVISION_FELL,
+    REVISION_USED,
+    TOO_MANY_DOCUMENTS,
+    TOO_MANY_QUESTIONS,
+    UNKNOWN,
+)
 from shared.messages.providers import (
     AccessRequested,
     InvitationAcknowledged,
@@ -17,121 +42,14 @@ from shared.messages.providers import (
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
+    TermsDocument,
+    TermsPartSent,
     TermsProposed,
 )
+from shared.terms_digest import terms_digest
 
-ProviderWord = (
-    ReplySubmitted
-    | ReplyWithdrawn
-    | InvitationDeclined
-    | InvitationAcknowledged
-    | AccessRequested
-    | QuestionAsked
-    | TermsProposed
-)
-QUESTIONS = 20
-"""So many questions about a purchase may one provider ask."""
-Sender = tuple[UUID, str]
-"""A purchase and a provider: what order holds for."""
-Revision = tuple[UUID, str, int]
-"""A purchase, a provider and a revision of its reply."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The message was taken; `reply_id` is set where it is a reply."""
-
-    reply_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """The message was not taken."""
-
-    reason: RejectionReason
-    detail: str
-
-
-Answer = Receipt | Rejection
-
-
-@dataclass(frozen=True)
-class WithoutContent:
-    """An unsealed reply that came ahead of its request: that it came is kept, and nothing of what it says."""
-
-    purchase_id: UUID
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A message of a provider, as far as it could be read; `id` is its inbox id, and its reply's id if it is one."""
-
-    id: UUID
-    provider_id: str
-    message_id: str | None
-    type: str | None
-    sha256: str
-    appended_at: datetime
-    body: bytes
-    word: ProviderWord | WithoutContent | Rejection
-    """What it says, or why nobody can tell."""
-
-    @property
-    def purchase_id(self) -> UUID | None:
-        """The purchase that it is about, where it could be read."""
-        return None if isinstance(self.word, Rejection) else self.word.purchase_id
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A message and its answer, as both are kept: a notice is made of nothing else, so a repeated one is equal."""
-
-    id: UUID
-    provider_id: str
-    purchase_id: UUID | None
-    type: str | None
-    message_id: str | None
-    sha256: str
-    appended_at: datetime
-    answer: Answer
-    head: Head | None = None
-    """Its place in the provider's chain; None before it has one, and on answers from before there were chains."""
-
-    @classmethod
-    def of(cls, arrival: Arrival, answer: Answer) -> "Answered":
-        """Join a message and its answer."""
-        return cls(
-            arrival.id,
-            arrival.provider_id,
-            arrival.purchase_id,
-            arrival.type,
-            arrival.message_id,
-            arrival.sha256,
-            arrival.appended_at,
-            answer,
-        )
-
-    def notice(self) -> ReceiptIssued | MessageRejected:
-        """Return what the provider is told, still without its place in the chain."""
-        if isinstance(self.answer, Rejection):
-            return MessageRejected(
-                purchase_id=self.purchase_id,
-                message_id=self.message_id,
-                sha256=self.sha256,
-                appended_at=self.appended_at,
-                reason=self.answer.reason,
-                detail=self.answer.detail,
-            )
-        if self.purchase_id is None or self.type is None or self.message_id is None:
-            raise ValueError("a receipt names its purchase, its type and its message")
-        return ReceiptIssued(
-            purchase_id=self.purchase_id,
-            message_id=self.message_id,
-            message_type=self.type,
-            sha256=self.sha256,
-            appended_at=self.appended_at,
-            reply_id=self.answer.reply_id,
-        )
+AwardOf = tuple[UUID, int, str]
+"""A purchase, an award's number and its provider."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +76,10 @@ class StandingAward:
     number: int
     provider_id: str
     has_terms: bool
+    waits: bool = False
+    """Whether terms wait for their document."""
+    documents: frozenset[TermsDocument] = frozenset()
+    """Of which parts are here."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +101,8 @@ class Desk:
     """Terms that lay before the group already, before the database was restored."""
     answered_before: Mapping[UUID, Answered] = field(default_factory=dict)
     """Messages that were answered before the database was restored."""
+    orders_to_come: Container[AwardOf] = frozenset()
+    """Awards of which an order that made room for terms was obeyed before the database was restored, and will be again."""
 
 
 @dataclass(frozen=True)
@@ -188,30 +112,11 @@ class Judgement:
     arrival: Arrival
     answer: Answer | None
     adds: (
-        Literal["reply", "withdrawal", "decline", "acknowledgement", "question", "access", "terms"] | None
+        Literal["reply", "withdrawal", "decline", "acknowledgement", "question", "access", "part", "terms"]
+        | None
     ) = None
     without_content: bool = False
     """Held, but nothing of what it says may be kept."""
-
-
-UNKNOWN = Rejection("unknown_purchase", "There is no such purchase.")
-REUSED = Rejection("id_reused", "Another message came under this id before.")
-LATE = Rejection("late", "It was appended at the deadline or after it.")
-CANCELLED = Rejection("cancelled", "The purchase was called off.")
-NOT_SELECTED = Rejection(
-    "not_selected", "Terms are taken from the provider of the award that stands, for that award."
-)
-NOT_DUE = Rejection("terms_not_due", "Terms lie before the group already, or were accepted.")
-OTHER_TEXT = Rejection("invalid", "terms_sha256: is not the hash of the text")
-NOT_SEALED = Rejection(
-    "not_sealed", "Replies must be sealed with the key of the invitation; nothing of it was kept."
-)
-NO_SEAL = Rejection("invalid", "seal: replies to this request are not sealed")
-NO_SUCH_REPLY = Rejection("no_such_reply", "reply_id: is not the reply of this sender that stands")
-NO_SUCH_VERSION = Rejection("invalid", "request_version: there is no such version of the request")
-TOO_MANY_QUESTIONS = Rejection("too_many", f"A provider asks at most {QUESTIONS} questions about a purchase.")
-REVISION_USED = Rejection("revision_used", "Another reply came under this revision before.")
-REVISION_FELL = Rejection("revision_used", "The revision must be higher than that of every reply before.")
 
 
 def judge(
@@ -237,6 +142,7 @@ class _Judging:
         self.newest = dict(desk.newest)
         self.asked = dict(desk.asked)
         self.terms: set[UUID] = set()
+        self.documents = {id_: set(award.documents) for id_, award in desk.awards.items()}
 
     def as_before(self, arrival: Arrival, final: Container[UUID]) -> Judgement:
         """Judge, but for what was answered before a restore: that answer stands, whatever is known by now."""
@@ -262,13 +168,25 @@ class _Judging:
         sender = (word.purchase_id, arrival.provider_id)
         box = self.desk.boxes.get(word.purchase_id)
         if box is None or box.request is None or not box.lists(arrival.provider_id):
-            if arrival.id in final:
+            if arrival.id in final or self._is_new_part(arrival):
                 return Judgement(arrival, UNKNOWN)
             self.held.add(sender)
             return self._hold(arrival, box)
-        if sender in self.held or sender in self.desk.waiting:
+        if (sender in self.held or sender in self.desk.waiting) and not self._is_new_part(arrival):
             return self._hold(arrival, box)
         return self._from_listed(arrival, word, box, box.request)
+
+    def _is_new_part(self, arrival: Arrival) -> bool:
+        """Whether it is never held: only for an award that is known here, or was, can a part be taken."""
+        word = arrival.word
+        return (
+            isinstance(word, TermsPartSent)
+            and arrival.id not in self.desk.answered_before
+            and not self._has_room_again(arrival, word)
+        )
+
+    def _has_room_again(self, arrival: Arrival, word: TermsPartSent | TermsProposed) -> bool:
+        return (word.purchase_id, word.award, arrival.provider_id) in self.desk.orders_to_come
 
     def _hold(self, arrival: Arrival, box: Box | None) -> Judgement:
         seal = box.request.seal if box is not None and box.request is not None else self.desk.seal
@@ -279,6 +197,8 @@ class _Judging:
     ) -> Judgement:
         if box.stage == "cancelled":
             return Judgement(arrival, CANCELLED)
+        if isinstance(word, TermsPartSent):
+            return self._part(arrival, word)
         if isinstance(word, TermsProposed):
             return self._terms(arrival, word)
         # A closed box takes nothing more, not even should a clock have gone backwards.
@@ -334,15 +254,31 @@ class _Judging:
         self.newest[sender] = NewestReply(arrival.id, word.revision)
         return Judgement(arrival, Receipt(arrival.id), "reply")
 
+    def _part(self, arrival: Arrival, word: TermsPartSent) -> Judgement:
+        award = self.desk.awards.get(word.purchase_id)
+        # What was taken before a restore is taken again, once the selection that made room for it has come again.
+        is_new = self._is_new_part(arrival)
+        if award is None or award.provider_id != arrival.provider_id or award.number != word.award:
+            return Judgement(arrival, NOT_SELECTED if is_new else None)
+        begun = self.documents.setdefault(word.purchase_id, set())
+        if is_new and award.has_terms:
+            return Judgement(arrival, NOT_DUE)
+        was_taken = arrival.id in self.desk.answered_before
+        if not was_taken and word.document not in begun and len(begun) >= DOCUMENTS:
+            return Judgement(arrival, TOO_MANY_DOCUMENTS)
+        begun.add(word.document)
+        return Judgement(arrival, Receipt(), "part")
+
     def _terms(self, arrival: Arrival, word: TermsProposed) -> Judgement:
         award = self.desk.awards.get(word.purchase_id)
-        # What was presented before a restore waits for the order that makes room for it; that order will come again.
-        waits = Judgement(arrival, None) if arrival.id in self.desk.presented_before else None
+        # After a restore, terms wait for an order that made room for them; that order will come again.
+        comes_again = arrival.id in self.desk.presented_before or self._has_room_again(arrival, word)
+        waits = Judgement(arrival, None) if comes_again else None
         if award is None or award.provider_id != arrival.provider_id or award.number != word.award:
             return waits or Judgement(arrival, NOT_SELECTED)
-        if sha256(word.text.encode()).hexdigest() != word.terms_sha256:
-            return Judgement(arrival, OTHER_TEXT)
-        if award.has_terms or word.purchase_id in self.terms:
+        if terms_digest(word.text, word.document) != word.terms_sha256:
+            return Judgement(arrival, OTHER_TERMS)
+        if award.has_terms or award.waits or word.purchase_id in self.terms:
             return waits or Judgement(arrival, NOT_DUE)
         self.terms.add(word.purchase_id)
         return Judgement(arrival, Receipt(), "terms")

@@ -1,4 +1,4 @@
-"""Wiring of the opener: no Kafka, one job, and the three addresses that operators look at."""
+"""Wiring of the opener: no Kafka, one job, and the four addresses that operators look at."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from services.bidding.opener.settings import Settings
 from shared import migrations
 from shared.postgres import TRANSIENT, connect, open_pool
 from shared.service import NOT_NOW, START_ERRORS, CannotStart
+from shared.status import ProcessStatus, QueueStatus
 
 NAME = "opener"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,6 +43,7 @@ class Process:
 
         Raises:
             CannotStart: Postgres does not let it in.
+            MigrationError: the schema is not one that it can work on.
         """
         settings = self.settings
         try:
@@ -48,9 +51,9 @@ class Process:
         except START_ERRORS as error:
             raise CannotStart(f"Postgres does not let {NAME} in: {type(error).__name__}") from error
         try:
-            if settings.migrate:
-                async with connect(pool) as connection:
-                    await migrations.apply(connection, MIGRATIONS, delivery=False)
+            async with connect(pool) as connection:
+                prepare = migrations.apply if settings.migrate else migrations.check
+                await prepare(connection, MIGRATIONS, delivery=False)
             yield Opener(
                 settings.secret.get_secret_value(), pool, timedelta(seconds=settings.skew_allowance_s)
             )
@@ -63,7 +66,7 @@ class Process:
 
 
 class App:
-    """Works from the start of the server to its end, and answers `/livez`, `/readyz` and `/metrics`."""
+    """Works from the start of the server to its end, and answers `/livez`, `/readyz`, `/metrics` and `/status`."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -118,9 +121,24 @@ class App:
         elif scope["path"] == "/readyz":
             ok = await self._has_database()
             response = AsgiResponse(b"ready\n" if ok else b"database\n", 200 if ok else 503)
+        elif scope["path"] == "/status":
+            response = await self._status()
         else:
             response = AsgiResponse(b"", 404)
         await response(scope, receive, send)
+
+    async def _status(self) -> AsgiResponse:
+        waiting = 0.0
+        if self._opener is not None:
+            waiting = self._opener.figures.registry.get_sample_value("linepool_opener_boxes_waiting") or 0.0
+        found = ProcessStatus(
+            service=NAME,
+            version=version("linepool"),
+            missing="" if await self._has_database() else "database",
+            ailing={} if self._is_going_round() else {NAME: "stands still"},
+            queues={"boxes to open": QueueStatus(rows=int(waiting), age_s=0.0)},
+        )
+        return AsgiResponse(found.model_dump_json().encode(), 200, {"content-type": "application/json"})
 
     def _is_going_round(self) -> bool:
         return time.monotonic() - self._went_round < STANDSTILL_S

@@ -1,7 +1,7 @@
 """What the opener decides: what the key of a box is, whether a box may be opened, and what a sealed reply holds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,16 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import ValidationError
 
 from shared.messages.providers import ReplySubmitted
-from shared.sealing import box_key_purpose, offer_info, open_sealed, private_key, public_key_b64
+from shared.sealing import (
+    box_key_purpose,
+    custodian_info,
+    offer_info,
+    open_bytes,
+    open_sealed,
+    private_key,
+    public_key_b64,
+    read_private_key,
+)
 from shared.signing import SEAL_KEYS, seal_key_statement, sign, signing_key
 
 Place = tuple[str, int]
@@ -17,6 +26,8 @@ Place = tuple[str, int]
 
 DOES_NOT_OPEN = "does_not_open"
 NOT_SEALED = "not_sealed"
+NOT_SEALED_TWICE = "not_sealed_twice"
+"""It opens with the opener's key, and what was in it not with the custodian's."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,10 @@ class Closing:
     has_held_in_time: bool
     """Whether a message that a listed provider said in time is still to be judged."""
     now: datetime
+    custodian_key: str | None = None
+    """The public key for which offers are sealed beside the opener's; None where there is no custodian."""
+    released_key: str | None = field(default=None, repr=False)
+    """The private key that the custodian released."""
 
 
 @dataclass(frozen=True)
@@ -109,34 +124,53 @@ def keeps_shut(closing: Closing, allowance: timedelta) -> str | None:
             for place, end in closing.closing_ends.items()
         )
         or closing.has_held_in_time,
+        "waits_for_custodian": closing.custodian_key is not None and closing.released_key is None,
+        "wrong_custodian_key": not _is_half_of(closing.released_key, closing.custodian_key),
     }
     return next((why for why, holds in reasons.items() if holds), None)
 
 
-def open_replies(secret: bytes, replies: Sequence[SealedReply]) -> list[Opened]:
-    """Open replies, each with the key of the version that it answers; one that does not open harms no other."""
+def open_replies(
+    secret: bytes, replies: Sequence[SealedReply], custodian: X25519PrivateKey | None = None
+) -> list[Opened]:
+    """Open replies, each with the key of the version that it answers, and then with the custodian's where there is one.
+
+    One that does not open harms no other.
+    """
     keys: dict[tuple[UUID, int], X25519PrivateKey] = {}
     opened = []
     for reply in replies:
         version = (reply.purchase_id, reply.request_version)
         if version not in keys:
             keys[version] = _private_key(secret, *version)
-        opened.append(_open(keys[version], reply))
+        opened.append(_open(keys[version], reply, custodian))
     return opened
 
 
-def _open(key: X25519PrivateKey, reply: SealedReply) -> Opened:
+def _open(key: X25519PrivateKey, reply: SealedReply, custodian: X25519PrivateKey | None) -> Opened:
     try:
         sealed = ReplySubmitted.model_validate_json(reply.body).sealed_offer
     except ValidationError:
         sealed = None
     if sealed is None:
         return Opened(reply.reply_id, failure=NOT_SEALED)
-    info = offer_info(reply.purchase_id, reply.request_version, reply.provider_id, reply.revision)
+    about = reply.purchase_id, reply.request_version, reply.provider_id, reply.revision
     try:
-        return Opened(reply.reply_id, content=open_sealed(key, sealed, info))
+        content = open_sealed(key, sealed, offer_info(*about))
     except ValueError:
         return Opened(reply.reply_id, failure=DOES_NOT_OPEN)
+    if custodian is None:
+        return Opened(reply.reply_id, content=content)
+    try:
+        return Opened(reply.reply_id, content=open_bytes(custodian, content, custodian_info(*about)))
+    except ValueError:
+        return Opened(reply.reply_id, failure=NOT_SEALED_TWICE)
+
+
+def _is_half_of(private: str | None, public: str | None) -> bool:
+    if private is None:
+        return public is None
+    return public_key_b64(read_private_key(private)) == public
 
 
 def _private_key(secret: bytes, purchase_id: UUID, request_version: int) -> X25519PrivateKey:

@@ -7,19 +7,23 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, for_each
 from services.bidding.opener import store
 from services.bidding.opener.domain import keeps_shut, make_key, open_replies
 from shared.crash import crash
-from shared.postgres import TRANSIENT, connect
+from shared.postgres import connect
+from shared.sealing import read_private_key
+from shared.telemetry import show_who
 
 REPLIES_AT_A_TIME = 50
 """So many replies are in memory at once; each may have 900 KiB."""
 NO_TABLES = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError)
 """What the opener meets before bidding has brought its tables up to date."""
 ALREADY = "opened_already"
+OVERTAKEN = "overtaken"
 log = structlog.get_logger()
 
 
@@ -28,6 +32,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        show_who("opener", self.registry)
         self.keys = Counter("linepool_opener_keys", "Keys made for boxes.", registry=self.registry)
         self.opened = Counter("linepool_opener_boxes_opened", "Boxes opened.", registry=self.registry)
         self.waiting = Gauge(
@@ -72,26 +77,26 @@ class Opener:
 
     async def open_boxes(self) -> int:
         """Open each box whose time has come; return how many were opened. One that fails is alarmed, and the next one follows."""
-        opened = 0
+
+        def alarm(purchase_id: UUID, error: str) -> None:
+            self.figures.alarm("box_not_opened", purchase=purchase_id, error=error)
+
         waiting = await store.boxes_to_open(self.pool)
-        for purchase_id in waiting:
-            try:
-                shut = await self.open_box(purchase_id)
-            except asyncpg.SerializationError:
-                continue  # Another opener has just opened it, or something changed: looked at again in the next round.
-            except TRANSIENT:
-                raise
-            except Exception as error:  # noqa: BLE001 # one box must not keep the others shut
-                if self.concerns.is_news(purchase_id, type(error).__name__):
-                    self.figures.alarm("box_not_opened", purchase=purchase_id, error=type(error).__name__)
-                continue
-            if shut is None:
-                opened += 1
-            elif self.concerns.is_news(purchase_id, shut):
+        outcomes = await for_each(waiting, self._open_unless_overtaken, self.concerns, alarm)
+        for purchase_id, shut in outcomes.items():
+            if shut not in {None, OVERTAKEN} and self.concerns.is_news(purchase_id, shut):
                 self.figures.alarm("box_stays_sealed", purchase=purchase_id, why=shut)
         self.concerns.keep_only(waiting)
+        opened = list(outcomes.values()).count(None)
         self.figures.waiting.set(len(waiting) - opened)
         return opened
+
+    async def _open_unless_overtaken(self, purchase_id: UUID) -> str | None:
+        try:
+            return await self.open_box(purchase_id)
+        except asyncpg.SerializationError:
+            # Another opener has just opened it, or something changed: it is looked at again in the next round.
+            return OVERTAKEN
 
     async def open_box(self, purchase_id: UUID) -> str | None:
         """Open a box if it is closed, or return why it stays shut.
@@ -104,18 +109,27 @@ class Opener:
             shut = keeps_shut(closing, self.allowance)
             if shut is not None:
                 return shut
-            replies = await store.note_opening(tx, purchase_id, closing.box.request_version)
+            replies = await store.note_opening(
+                tx, purchase_id, closing.box.request_version, closing.custodian_key
+            )
             if replies is None:
                 return ALREADY
-            await self._open_replies(tx, purchase_id)
+            released = closing.released_key
+            await self._open_replies(
+                tx, purchase_id, None if released is None else read_private_key(released)
+            )
             crash("before_commit")
         crash("after_commit")
         self.figures.opened.inc()
         log.info("box opened", purchase=str(purchase_id), replies=replies)
         return None
 
-    async def _open_replies(self, tx: asyncpg.Connection, purchase_id: UUID) -> None:
+    async def _open_replies(
+        self, tx: asyncpg.Connection, purchase_id: UUID, custodian: X25519PrivateKey | None
+    ) -> None:
         async for replies in store.standing_replies(tx, purchase_id, at_a_time=REPLIES_AT_A_TIME):
+            crash("before_business")
             # A thread, so that the health checks are answered meanwhile.
-            opened = await asyncio.to_thread(open_replies, self.secret, replies)
+            opened = await asyncio.to_thread(open_replies, self.secret, replies, custodian)
             await store.add_openings(tx, purchase_id, opened)
+            crash("after_business")

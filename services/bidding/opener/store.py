@@ -43,12 +43,18 @@ async def add_keys(pool: asyncpg.Pool, keys: Sequence[BoxKey]) -> None:
 
 
 async def boxes_to_open(pool: asyncpg.Pool) -> list[UUID]:
-    """Return the closed boxes that were not opened; after the loss of this schema also those that were judged already."""
+    """Return the closed boxes that were not opened; after the loss of this schema also those that were judged already.
+
+    One that waits for its custodian is none of them: no machine can do anything about it.
+    """
     rows = await pool.fetch(
         """
         SELECT purchase_id FROM bidding.boxes AS box
         WHERE seal = 'hpke' AND stage IN ('closed', 'opened')
             AND NOT EXISTS (SELECT FROM opened_boxes WHERE opened_boxes.purchase_id = box.purchase_id)
+            AND (custodian_key IS NULL OR EXISTS (
+                SELECT FROM bidding.released_keys AS released WHERE released.purchase_id = box.purchase_id
+            ))
         ORDER BY purchase_id
         """
     )
@@ -59,14 +65,17 @@ async def closing(tx: Connection, purchase_id: UUID) -> Closing:
     """Return all that speaks for and against opening a box, as it is in this transaction's snapshot."""
     [row] = await tx.fetch(
         """
-        SELECT box.*, keys.deadline AS announced_deadline, clock_timestamp() AS now, EXISTS (
+        SELECT box.*, keys.deadline AS announced_deadline, clock_timestamp() AS now, (
+            SELECT private_key FROM bidding.released_keys AS released
+            WHERE released.purchase_id = box.purchase_id
+        ) AS released_key, EXISTS (
             SELECT FROM bidding.held_messages AS held
             WHERE held.purchase_id = box.purchase_id AND held.provider_id = ANY(box.provider_ids)
                 AND held.appended_at < box.deadline
         ) AS has_held_in_time
         FROM (
             SELECT purchase_id, request_version, deadline, provider_ids, seal, deadline_passed_by, last_version,
-                cancelled_by, closing_ends, closed_at
+                cancelled_by, closing_ends, closed_at, custodian_key
             FROM bidding.boxes WHERE purchase_id = $1
         ) AS box LEFT JOIN keys USING (purchase_id, request_version)
         """,
@@ -102,19 +111,24 @@ async def closing(tx: Connection, purchase_id: UUID) -> Closing:
         put_aside={(one["topic"], one["partition"]): one["first"] for one in put_aside},
         has_held_in_time=row["has_held_in_time"],
         now=row["now"],
+        custodian_key=row["custodian_key"],
+        released_key=row["released_key"],
     )
 
 
-async def note_opening(tx: Connection, purchase_id: UUID, request_version: int) -> int | None:
+async def note_opening(
+    tx: Connection, purchase_id: UUID, request_version: int, custodian_key: str | None
+) -> int | None:
     """Note that the box is opened; return how many replies stand in it, or None where it was opened before."""
     replies: int | None = await tx.fetchval(
         """
-        INSERT INTO opened_boxes (purchase_id, request_version, replies)
-        SELECT $1, $2, count(*) FROM bidding.standing_replies WHERE purchase_id = $1
+        INSERT INTO opened_boxes (purchase_id, request_version, custodian_key, replies)
+        SELECT $1, $2, $3, count(*) FROM bidding.standing_replies WHERE purchase_id = $1
         ON CONFLICT DO NOTHING RETURNING replies
         """,
         purchase_id,
         request_version,
+        custodian_key,
     )
     return replies
 

@@ -16,19 +16,26 @@ from shared.messages.rfp import ServiceNeed
 
 Connection = asyncpg.Connection
 _NEEDS = TypeAdapter(tuple[ServiceNeed, ...])
+_COLUMNS = (
+    "purchase_id, request_version, deadline, provider_ids, services, currency, tax_basis, contract_months, usage_digest, "
+    "issued_by, seal, deadline_passed_by, last_version, cancelled_by, closing_ends, ready_version, closed_at, opened_at, "
+    "compared_at, custodian_key"
+)
 
 
 async def lock_box(tx: Connection, purchase_id: UUID) -> Box:
     """Lock the purchase's box until the transaction ends; make it if this is the first fact about it."""
     await tx.execute("INSERT INTO boxes (purchase_id) VALUES ($1) ON CONFLICT DO NOTHING", purchase_id)
-    return _box(await tx.fetchrow("SELECT * FROM boxes WHERE purchase_id = $1 FOR UPDATE", purchase_id))
+    return _box(
+        await tx.fetchrow(f"SELECT {_COLUMNS} FROM boxes WHERE purchase_id = $1 FOR UPDATE", purchase_id)
+    )
 
 
 async def lock_boxes(tx: Connection, purchase_ids: Iterable[UUID], *, exclusively: bool) -> dict[UUID, Box]:
     """Lock the boxes that exist, in the order of their ids; shared by those that only put something in."""
     rows = await tx.fetch(
         f"""
-        SELECT * FROM boxes WHERE purchase_id = ANY($1::uuid[]) ORDER BY purchase_id
+        SELECT {_COLUMNS} FROM boxes WHERE purchase_id = ANY($1::uuid[]) ORDER BY purchase_id
         FOR {"UPDATE" if exclusively else "SHARE"}
         """,
         sorted(set(purchase_ids)),
@@ -44,7 +51,7 @@ async def save_box(tx: Connection, box: Box) -> None:
         UPDATE boxes SET stage = $2, request_version = $3, deadline = $4, provider_ids = $5, services = $6,
             currency = $7, tax_basis = $8, contract_months = $9, usage_digest = $10, issued_by = $11,
             deadline_passed_by = $12, cancelled_by = $13, closing_ends = $14, opened_at = $15, compared_at = $16,
-            last_version = $17, seal = $18, ready_version = $19, closed_at = $20
+            last_version = $17, seal = $18, ready_version = $19, closed_at = $20, custodian_key = $21
         WHERE purchase_id = $1
         """,
         box.purchase_id,
@@ -67,6 +74,7 @@ async def save_box(tx: Connection, box: Box) -> None:
         request and request.seal,
         box.ready_version,
         box.closed_at,
+        request and request.custodian_key,
     )
 
 
@@ -80,7 +88,9 @@ async def purchases_in(connection: Connection | asyncpg.Pool, stage: Stage) -> l
 
 async def look_at(connection: Connection | asyncpg.Pool, purchase_id: UUID) -> Box:
     """Return a box that exists, unlocked."""
-    return _box(await connection.fetchrow("SELECT * FROM boxes WHERE purchase_id = $1", purchase_id))
+    return _box(
+        await connection.fetchrow(f"SELECT {_COLUMNS} FROM boxes WHERE purchase_id = $1", purchase_id)
+    )
 
 
 async def now(connection: Connection | asyncpg.Pool) -> datetime:
@@ -214,6 +224,7 @@ def _box(row: Any) -> Box:
             usage_digest=row["usage_digest"],
             issued_by=row["issued_by"],
             seal=row["seal"],
+            custodian_key=row["custodian_key"],
         )
     return Box(
         purchase_id=row["purchase_id"],
@@ -227,3 +238,9 @@ def _box(row: Any) -> Box:
         opened_at=row["opened_at"],
         compared_at=row["compared_at"],
     )
+
+
+async def logged(tx: Connection, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of these events that are in the service's log."""
+    rows = await tx.fetch("SELECT event_id FROM log WHERE event_id = ANY($1::uuid[])", event_ids)
+    return {row["event_id"] for row in rows}

@@ -12,6 +12,8 @@ from linepool.receipts.chain import Head
 from services.bidding.domain.chain import Schedule
 
 Connection = asyncpg.Connection
+CheckpointId = tuple[UUID, int]
+"""A purchase and the number of one of its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ async def known(connection: Connection) -> set[tuple[UUID, int]]:
     return {(row["purchase_id"], row["number"]) for row in rows}
 
 
-async def to_prove(connection: asyncpg.Pool, limit: int) -> list[tuple[UUID, int]]:
+async def to_prove(connection: asyncpg.Pool, limit: int) -> list[CheckpointId]:
     """Return checkpoints that may be proved, as nothing about their purchase is secret any more, and were not."""
     rows = await connection.fetch(
         """
@@ -112,7 +114,8 @@ async def lock_unproved(tx: Connection, purchase_id: UUID, number: int) -> Publi
     """Lock a checkpoint until the transaction ends; None where it was proved meanwhile."""
     row = await tx.fetchrow(
         """
-        SELECT * FROM published_checkpoints
+        SELECT purchase_id, number, made_at, root, provider_ids, chain_numbers, chain_heads, adopted
+        FROM published_checkpoints
         WHERE purchase_id = $1 AND number = $2 AND proved_at IS NULL FOR UPDATE
         """,
         purchase_id,

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
+from services.bidding.domain.arrivals import Arrival, Sender
 from services.bidding.domain.box import Place
-from services.bidding.domain.intake import Arrival, Sender
 from services.bidding.store.boxes import read_ends, write_ends
 
 Connection = asyncpg.Connection

@@ -10,18 +10,9 @@ from uuid import UUID
 import asyncpg
 
 from linepool.receipts.chain import Head
-from services.bidding.domain.intake import (
-    Answer,
-    Answered,
-    Arrival,
-    KnownReply,
-    NewestReply,
-    Receipt,
-    Rejection,
-    Revision,
-    Sender,
-    StandingAward,
-)
+from services.bidding.domain.arrivals import Answer, Answered, Arrival, Receipt, Revision, Sender
+from services.bidding.domain.intake import KnownReply, NewestReply, StandingAward
+from services.bidding.store.terms import begun
 from shared.messages.providers import InvitationAcknowledged, ReplySubmitted, TermsProposed
 
 Connection = asyncpg.Connection
@@ -42,6 +33,8 @@ async def held(tx: Connection, ids: Collection[UUID], senders: Collection[Sender
         SELECT id, sha256, NULL::uuid AS purchase_id, NULL AS provider_id FROM held_messages
         WHERE id = ANY($1::uuid[])
         UNION ALL
+        SELECT id, sha256, NULL, NULL FROM waiting_terms WHERE id = ANY($1::uuid[])
+        UNION ALL
         SELECT DISTINCT NULL::uuid, NULL, purchase_id, provider_id
         FROM held_messages JOIN unnest($2::uuid[], $3::text[]) AS sender (purchase_id, provider_id)
             USING (purchase_id, provider_id)
@@ -58,17 +51,15 @@ async def held(tx: Connection, ids: Collection[UUID], senders: Collection[Sender
 
 async def answered(tx: Connection, ids: Collection[UUID]) -> dict[UUID, Answered]:
     """Return those of these messages that were answered before, with their answers."""
-    rows = await tx.fetch("SELECT * FROM provider_messages WHERE id = ANY($1::uuid[])", list(ids))
+    rows = await tx.fetch(
+        "SELECT id, provider_id, purchase_id, type, message_id, sha256, appended_at, reply_id, reason, detail, "
+        "chain_number, chain_head FROM provider_messages WHERE id = ANY($1::uuid[])",
+        list(ids),
+    )
     found = {}
     for row in rows:
-        answer: Answer = (
-            Receipt(row["reply_id"])
-            if row["outcome"] == "received"
-            else Rejection(row["reason"], row["detail"])
-        )
         head = None if row["chain_number"] is None else Head(row["chain_number"], row["chain_head"])
-        fields = ("id", "provider_id", "purchase_id", "type", "message_id", "sha256", "appended_at")
-        found[row["id"]] = Answered(**{name: row[name] for name in fields}, answer=answer, head=head)
+        found[row["id"]] = Answered.as_said(row["id"], row["provider_id"], row["type"], dict(row), head)
     return found
 
 
@@ -129,18 +120,28 @@ async def questions_asked(tx: Connection, senders: Collection[Sender]) -> dict[S
 
 
 async def standing_awards(tx: Connection, purchase_ids: Collection[UUID]) -> dict[UUID, StandingAward]:
-    """Return the awards that stand, and whether terms lie before the group or were accepted."""
+    """Return the awards that stand, what became of their terms, and of which documents parts are here."""
     rows = await tx.fetch(
         """
         SELECT purchase_id, number, provider_id, EXISTS (
             SELECT FROM terms WHERE terms.purchase_id = awards.purchase_id AND terms.award = awards.number
-            AND terms.answer IS DISTINCT FROM 'rejected') AS has_terms
+            AND terms.answer IS DISTINCT FROM 'rejected') AS has_terms, EXISTS (
+            SELECT FROM waiting_terms AS waiting
+            WHERE waiting.purchase_id = awards.purchase_id AND waiting.award = awards.number) AS waits
         FROM awards WHERE standing AND purchase_id = ANY($1::uuid[])
         """,
         list(purchase_ids),
     )
+    documents = await begun(tx, [row["purchase_id"] for row in rows]) if rows else {}
     return {
-        row["purchase_id"]: StandingAward(row["number"], row["provider_id"], row["has_terms"]) for row in rows
+        row["purchase_id"]: StandingAward(
+            row["number"],
+            row["provider_id"],
+            row["has_terms"],
+            row["waits"],
+            frozenset(documents.get((row["purchase_id"], row["number"]), ())),
+        )
+        for row in rows
     }
 
 

@@ -15,6 +15,9 @@ NOT_THERE: tuple[type[BaseException], ...] = (
 )
 """What is met while the opener has never been started on this database."""
 
+NOT_SEALED_TWICE = "not_sealed_twice"
+"""The opener's word for what opens with its own key and not with the custodian's."""
+
 
 @dataclass(frozen=True)
 class BoxKey:

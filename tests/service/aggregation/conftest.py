@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from stdnum.iso7064 import mod_97_10
 
 from services.aggregation.app import build
 from services.aggregation.settings import Settings
-from services.notification.passwords import public_key
+from services.notification.sealed import public_key
 from shared.envelope import Actor
 from shared.messages import Message
 from shared.messages.aggregation import (
@@ -40,6 +41,11 @@ async def aggregation(database: str, kafka: MemoryKafka) -> AsyncIterator[Runnin
         yield service
 
 
+def a_lei(buyer_id: UUID) -> str:
+    stem = buyer_id.hex[-18:].upper()
+    return stem + mod_97_10.calc_check_digits(stem)
+
+
 def a_line(line_id: str, minutes: str = "120.5", charged: str = "20.49") -> LineUsage:
     use = {"service": "voice.day", "quantity": minutes, "unit": "MIN", "charged": charged}
     return LineUsage.model_validate(
@@ -50,6 +56,14 @@ def a_line(line_id: str, minutes: str = "120.5", charged: str = "20.49") -> Line
             "exit_fee": "0.00",
         }
     )
+
+
+async def settled(service: Running) -> None:
+    """Let all be handled, and what waits for a fact that does not come be refused."""
+    await service.kafka.settle()
+    while await service.pool.fetchval("SELECT true FROM parked WHERE state = 'waiting' LIMIT 1"):
+        await service.pool.execute("UPDATE parked SET retry_at = clock_timestamp()")
+        await service.kafka.settle()
 
 
 @dataclass
@@ -63,7 +77,7 @@ class Conversation:
 
     async def say(self, message: Message, actor: Actor | None = None, *, id: UUID | None = None) -> UUID:  # noqa: A002 # CloudEvents' word
         id_ = self.kafka.command(message, actor or self.coordinator, id=id)
-        await self.kafka.settle()
+        await settled(self.service)
         return id_
 
     def contact(self, person_id: UUID, name: str = "Ann Example") -> Contact:
@@ -88,7 +102,7 @@ class Conversation:
             purchase_id=self.purchase_id,
             buyer_id=buyer_id,
             legal_name=name,
-            identifiers=(Identifier(scheme="XI-LEI", id=buyer_id.hex[-20:].upper()),),
+            identifiers=(Identifier(scheme="XI-LEI", id=a_lei(buyer_id)),),
             contact=self.contact(contact_id or uuid4()),
         )
 

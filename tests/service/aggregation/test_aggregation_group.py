@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from argon2 import PasswordHasher
 
-from services.notification.passwords import open_password, sealing_key
+from services.notification.sealed import open_password, sealing_key
 from shared.envelope import Actor
 from shared.messages.aggregation import (
     BillingPreferencesSet,
@@ -16,6 +16,7 @@ from shared.messages.aggregation import (
     CredentialAssigned,
     GroupAggregated,
     GroupOpened,
+    Identifier,
     RemoveBuyer,
     UsageLinesReported,
 )
@@ -121,6 +122,17 @@ async def test_a_buyer_joins_once_and_leaves_once(group: Conversation) -> None:
     await group.say(RemoveBuyer(purchase_id=group.purchase_id, buyer_id=uuid4()))
     assert len(group.events(BuyerJoined)) == len(group.events(BuyerLeft)) == 1
     assert group.refusals() == ["buyer_exists", "buyer_left", "buyer_unknown"]
+
+
+async def test_a_buyer_with_a_mistyped_register_number_is_refused(group: Conversation) -> None:
+    await group.say(group.opening())
+    joining = group.joining(uuid4())
+    mistyped = Identifier(scheme="XI-LEI", id="529900T8BM49AURSDO54")
+    await group.say(joining.model_copy(update={"identifiers": (mistyped,)}))
+    assert group.refusals() == ["identifier_invalid"]
+    assert not group.events(BuyerJoined, ContactRecorded)[1:]
+    await group.say(joining)
+    assert len(group.events(BuyerJoined)) == 1
 
 
 async def test_a_closed_group_is_pinned_by_its_hashes(aggregation: Running, group: Conversation) -> None:

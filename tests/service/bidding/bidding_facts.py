@@ -7,10 +7,19 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
-from shared.documents import manifest_of
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from linepool.custodian.keys import key_for
+from shared.documents import manifest_of, split
 from shared.envelope import Actor
 from shared.messages.aggregation import GroupAggregated, LineUsage, Period, ServiceUsage, UsageLinesReported
-from shared.messages.bidding import AcceptTerms, BidBoxReady, RejectTerms, SelectReply
+from shared.messages.bidding import (
+    AcceptTerms,
+    BidBoxReady,
+    RejectTerms,
+    ReleaseCustodianKey,
+    SelectReply,
+)
 from shared.messages.providers import (
     AccessRequested,
     InvitationAcknowledged,
@@ -19,10 +28,20 @@ from shared.messages.providers import (
     QuestionAsked,
     ReplySubmitted,
     ReplyWithdrawn,
+    TermsDocument,
+    TermsPartSent,
     TermsProposed,
 )
-from shared.messages.rfp import DeadlinePassed, GroupQualified, RequestCancelled, RequestIssued, ServiceNeed
-from shared.sealing import offer_info, seal_for
+from shared.messages.rfp import (
+    Custodian,
+    DeadlinePassed,
+    GroupQualified,
+    RequestCancelled,
+    RequestIssued,
+    ServiceNeed,
+)
+from shared.sealing import private_key_b64, public_key_b64, seal_offer
+from shared.terms_digest import terms_digest
 from shared.usage_digest import usage_digest
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
@@ -47,6 +66,11 @@ def an_offer(price: str = "0.10", **changes: Any) -> Offer:
     )
 
 
+def a_terms_document(content: bytes) -> TermsDocument:
+    described = manifest_of("terms.pdf", content)
+    return TermsDocument(**described.model_dump(), media_type="application/pdf")
+
+
 @dataclass(frozen=True)
 class Purchase:
     """Its deadline has passed already, so that nothing has to be waited for: append times are what counts."""
@@ -59,6 +83,25 @@ class Purchase:
     listed: tuple[str, ...] = LISTED
     buyers: tuple[UUID, ...] = field(default_factory=lambda: (uuid4(), uuid4()))
     minutes: Decimal = Decimal(100)
+    custodian_secret: bytes | None = None
+    """A second custodian's, for whom replies are sealed too."""
+
+    @property
+    def custodian(self) -> Custodian | None:
+        if self.custodian_secret is None:
+            return None
+        return Custodian(name="Meier & Partners", public_key=public_key_b64(self.custodian_key))
+
+    @property
+    def custodian_key(self) -> X25519PrivateKey:
+        assert self.custodian_secret is not None
+        return key_for(self.custodian_secret, self.purchase_id, self.deadline)
+
+    @property
+    def release(self) -> ReleaseCustodianKey:
+        return ReleaseCustodianKey(
+            purchase_id=self.purchase_id, private_key=private_key_b64(self.custodian_key)
+        )
 
     @property
     def in_time(self) -> datetime:
@@ -138,6 +181,7 @@ class Purchase:
             buyers_shown="named",
             currency="EUR",
             tax_basis="net",
+            custodian=self.custodian,
         )
 
     @property
@@ -176,14 +220,19 @@ class Purchase:
         claimed_revision: int | None = None,
     ) -> ReplySubmitted:
         """Seal an offer, or any content, to the box that is ready; the reply may claim another revision than its seal."""
-        info = offer_info(self.purchase_id, ready.request_version, provider_id, revision)
         return ReplySubmitted(
             purchase_id=self.purchase_id,
             request_version=ready.request_version,
             revision=claimed_revision or revision,
             seal="hpke",
-            sealed_offer=seal_for(
-                ready.public_key or "", content or an_offer().model_dump_json().encode(), info
+            sealed_offer=seal_offer(
+                content or an_offer().model_dump_json().encode(),
+                purchase_id=self.purchase_id,
+                request_version=ready.request_version,
+                provider_id=provider_id,
+                revision=revision,
+                opener_key=ready.public_key or "",
+                custodian_key=self.custodian.public_key if self.custodian else None,
             ),
         )
 
@@ -214,6 +263,25 @@ class Purchase:
             text=text,
             terms_sha256=sha256(text.encode()).hexdigest(),
         )
+
+    def terms_with(self, content: bytes, text: str = "See the document.") -> TermsProposed:
+        """Terms to which a document belongs."""
+        document = a_terms_document(content)
+        return self.terms(text).model_copy(
+            update={"document": document, "terms_sha256": terms_digest(text, document)}
+        )
+
+    def terms_parts(self, content: bytes, *, award: int = 1) -> list[TermsPartSent]:
+        document = a_terms_document(content)
+        return [
+            TermsPartSent(
+                purchase_id=self.purchase_id, award=award, document=document, part=number, data=data
+            )
+            for number, data in split(document, content)
+        ]
+
+    def accepting(self, terms: TermsProposed) -> AcceptTerms:
+        return AcceptTerms(purchase_id=self.purchase_id, award=terms.award, terms_sha256=terms.terms_sha256)
 
     @property
     def by_coordinator(self) -> Actor:

@@ -1,5 +1,6 @@
 """What was said in a test, and to whom."""
 
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from shared.envelope import read_headers
 from shared.messages import Message
 from shared.messages.bidding import MessageRejected, ReceiptIssued, RepliesCompared
 from tests.memory import MemoryKafka, Running
-from tests.service.bidding.bidding_facts import Purchase
+from tests.service.bidding.bidding_facts import AIKO, BRIO, Purchase, an_offer
 
 Said = TypeVar("Said", bound=Message)
 
@@ -16,6 +17,26 @@ def announce(kafka: MemoryKafka, purchase: Purchase) -> None:
     """Say all that makes a box ready."""
     for fact in (purchase.group, *purchase.usage, purchase.request):
         kafka.event(fact)
+
+
+async def compare(kafka: MemoryKafka, purchase: Purchase) -> None:
+    """Let two providers reply, the second one cheaper, and their replies be compared."""
+    announce(kafka, purchase)
+    for provider, price in ((AIKO, "0.12"), (BRIO, "0.10")):
+        kafka.from_provider(
+            provider, purchase.reply(offer=an_offer(price)), id=f"reply {provider}", at=purchase.in_time
+        )
+    kafka.event(purchase.deadline_passed)
+    await kafka.settle()
+
+
+async def clocks_disagree(bidding: Running, by: timedelta | None) -> None:
+    """Let this be all that was ever measured."""
+    await bidding.pool.execute("TRUNCATE clock_skews, clock_skew")
+    if by is not None:
+        await bidding.pool.execute(
+            "INSERT INTO clock_skews VALUES (date_trunc('minute', clock_timestamp()), $1)", by
+        )
 
 
 def said(kafka: MemoryKafka) -> list[str]:

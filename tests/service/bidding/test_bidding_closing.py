@@ -12,7 +12,7 @@ from services.bidding.jobs import close_boxes
 from shared.messages.bidding import RepliesCompared, RepliesOpened
 from tests.memory import MemoryKafka, Running
 from tests.service.bidding.bidding_facts import AIKO, BRIO, UNLISTED, Purchase, an_offer
-from tests.service.bidding.bidding_talk import announce, answers, deliver_only, one_of, said
+from tests.service.bidding.bidding_talk import announce, answers, clocks_disagree, deliver_only, one_of, said
 
 
 async def close_to_opening(bidding: Running, kafka: MemoryKafka, purchase: Purchase) -> None:
@@ -21,7 +21,7 @@ async def close_to_opening(bidding: Running, kafka: MemoryKafka, purchase: Purch
     kafka.event(purchase.deadline_passed)
     for topic in ("aggregation.events", "aggregation.usage", "rfp.events"):
         await deliver_only(bidding, topic)
-    bidding.runtime.skew = timedelta(0)
+    await clocks_disagree(bidding, timedelta(0))
 
 
 async def test_a_box_opens_only_once_all_that_was_appended_in_time_is_taken(
@@ -46,10 +46,10 @@ async def test_a_box_stays_shut_while_the_clocks_disagree(
     bidding: Running, kafka: MemoryKafka, skew: timedelta | None
 ) -> None:
     await close_to_opening(bidding, kafka, Purchase())
-    bidding.runtime.skew = skew
+    await clocks_disagree(bidding, skew)
     assert await close_boxes(bidding.runtime) == 0
 
-    bidding.runtime.skew = timedelta(seconds=2)
+    await clocks_disagree(bidding, timedelta(seconds=2))
     assert await close_boxes(bidding.runtime) == 1
 
 

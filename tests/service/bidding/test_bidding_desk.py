@@ -4,7 +4,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.bidding.domain.intake import QUESTIONS
+from services.bidding.domain.rejections import QUESTIONS
 from shared.envelope import read_headers
 from shared.messages.bidding import (
     AccessRequestReceived,

@@ -1,9 +1,12 @@
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import Executor
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +16,13 @@ from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from services.bidding.comparing import compare_opened_boxes, worker_process
-from services.bidding.concerns import Concerns
+from services.bidding.concerns import Concerns, Pauses
 from services.bidding.jobs import LEAST_PAUSE_S, close_boxes, tend_boxes, tend_once
 from services.bidding.judging import judge_held_messages
 from shared.messages.bidding import RepliesCompared, RepliesOpened
 from tests.memory import MemoryKafka, Running
 from tests.service.bidding.bidding_facts import AIKO, BRIO, Purchase
-from tests.service.bidding.bidding_talk import all_of, announce, answers, deliver_only, said
+from tests.service.bidding.bidding_talk import all_of, announce, answers, clocks_disagree, deliver_only, said
 
 UNREADABLE = b'{"from": "another model"}'
 
@@ -37,7 +40,7 @@ async def two_purchases(bidding: Running, kafka: MemoryKafka) -> tuple[Purchase,
         kafka.event(purchase.deadline_passed)
     for topic in ("aggregation.events", "aggregation.usage", "rfp.events", f"replies.{AIKO}"):
         await deliver_only(bidding, topic)
-    bidding.runtime.skew = timedelta(0)
+    await clocks_disagree(bidding, timedelta(0))
     return first, second
 
 
@@ -96,6 +99,48 @@ async def test_a_worker_process_that_breaks_during_one_comparison_is_replaced_fo
         assert await compare_opened_boxes(bidding.runtime, worker) == 1
         assert await compare_opened_boxes(bidding.runtime, worker) == 1
     assert alarms(bidding, "box_not_compared") == 1
+
+
+async def test_a_comparison_that_fails_rests_before_it_is_tried_again(
+    bidding: Running, kafka: MemoryKafka, worker: Executor
+) -> None:
+    first, second = await two_purchases(bidding, kafka)
+    assert await close_boxes(bidding.runtime) == 2
+    [body] = await bidding.pool.fetchrow("SELECT body FROM replies WHERE purchase_id = $1", first.purchase_id)
+    change = "UPDATE replies SET body = $2 WHERE purchase_id = $1"
+    await bidding.pool.execute(change, first.purchase_id, UNREADABLE)
+    now = 0.0
+    pauses = Pauses(first=1, longest=300, clock=lambda: now)
+
+    async def compare() -> int:
+        return await compare_opened_boxes(bidding.runtime, worker, None, None, pauses)
+
+    assert await compare() == 1
+    await bidding.pool.execute(change, first.purchase_id, body)
+    assert await compare() == 0
+    now += 1
+    assert await compare() == 1
+    await bidding.send()
+    compared = [one.purchase_id for one in all_of(kafka, RepliesCompared)]
+    assert compared == [second.purchase_id, first.purchase_id]
+
+
+STILL_EVALUATING = """
+import os, time
+from services.bidding.comparing import worker_process
+
+if __name__ == "__main__":
+    with worker_process() as worker:
+        worker.submit(os.getpid).result()
+        evaluating = worker.submit(time.sleep, 600)
+        while not evaluating.running():
+            time.sleep(0.01)
+"""
+
+
+def test_a_process_ends_although_its_worker_is_still_evaluating(tmp_path: Path) -> None:
+    (tmp_path / "process.py").write_text(STILL_EVALUATING)
+    subprocess.run([sys.executable, tmp_path / "process.py"], timeout=60, check=True)
 
 
 async def test_usage_that_differs_is_alarmed_once(
@@ -214,7 +259,7 @@ async def test_why_a_box_stays_shut_is_said_when_it_changes(bidding: Running, ka
     bidding.runtime.end_offsets = unknown
     with capture_logs() as logs:
         for skew in (None, timedelta(0), None):
-            bidding.runtime.skew = skew
+            await clocks_disagree(bidding, skew)
             for _ in range(3):
                 assert await close_boxes(bidding.runtime, concerns) == 0
     reasons = [one["why"] for one in logs if one["event"] == "box stays shut"]
@@ -228,7 +273,7 @@ async def test_a_job_that_is_woken_without_end_still_pauses(bidding: Running, ka
     announce(kafka, purchase := Purchase())
     kafka.event(purchase.deadline_passed)
     await deliver_only(bidding, "rfp.events")
-    bidding.runtime.skew = timedelta(0)
+    await clocks_disagree(bidding, timedelta(0))
     rounds: list[float] = []
 
     async def wake(_topic: str) -> dict[TopicPartition, int]:

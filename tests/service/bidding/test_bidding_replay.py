@@ -12,7 +12,8 @@ from shared.messages import Message
 from shared.messages.bidding import ProviderSelected
 from tests.memory import MemoryKafka, Running
 from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, UNLISTED, Purchase, an_offer
-from tests.service.bidding.bidding_talk import all_of, announce, reply_of, said
+from tests.service.bidding.bidding_talk import all_of, announce, deliver_only, reply_of, said
+from tests.service.rebuilding import read_back
 
 DELIVERY = ("inbox", "positions", "sequences", "parked", "outbox", "subjects", "log", "adopted", "timers")
 
@@ -48,6 +49,34 @@ def spoken(kafka: MemoryKafka) -> dict[str, set[tuple[str | None, bytes | None]]
         for topic, records in kafka.topics.items()
         if topic.startswith(own)
     }
+
+
+async def test_a_process_that_starts_beside_one_that_sends_takes_nothing_for_forgotten(
+    bidding: Running, kafka: MemoryKafka
+) -> None:
+    announce(kafka, purchase := Purchase())
+    for provider in (AIKO, BRIO):
+        kafka.from_provider(provider, purchase.reply(), at=purchase.in_time)
+    for topic in (
+        "aggregation.events",
+        "aggregation.usage",
+        "rfp.events",
+        f"replies.{AIKO}",
+        f"replies.{BRIO}",
+    ):
+        await deliver_only(bidding, topic)
+    async with bidding.pool.acquire() as connection, kafka.sender() as sender:
+
+        async def note_as_sent(topic: str) -> None:
+            if topic.startswith("notices."):
+                await bidding.relay.send_some(connection, sender)
+
+        # Sent, and not noted as sent: that comes after the other one has seen that a notice is behind the position.
+        await bidding.relay.send_some(connection, sender)
+        assert [len(kafka.topics[f"notices.{one}"]) for one in (AIKO, BRIO)] == [1, 1]
+        await read_back(bidding, note_as_sent)
+    assert await bidding.pool.fetchval("SELECT count(*) FROM outbox") == 0
+    assert await bidding.pool.fetchval("SELECT count(*) FROM adopted") == 0
 
 
 async def test_the_whole_log_again_leaves_the_tables_as_they_are_and_says_nothing_new(

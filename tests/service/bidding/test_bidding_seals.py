@@ -15,7 +15,15 @@ from shared.sealing import box_key_purpose, private_key, public_key_b64
 from shared.signing import SEAL_KEYS, is_signed, seal_key_statement, signing_key, verifying_key_b64
 from tests.memory import OPENER_SECRET, MemoryKafka, Running, open_opener
 from tests.service.bidding.bidding_facts import AIKO, BRIO, CORA, Purchase, an_offer
-from tests.service.bidding.bidding_talk import all_of, announce, answers, deliver_only, one_of, said
+from tests.service.bidding.bidding_talk import (
+    all_of,
+    announce,
+    answers,
+    clocks_disagree,
+    deliver_only,
+    one_of,
+    said,
+)
 
 SECRET = bytes.fromhex(OPENER_SECRET)
 CANARY = "canary-in-an-offer"
@@ -37,7 +45,7 @@ async def closed(sealing: Running, kafka: MemoryKafka, purchase: Purchase) -> No
     kafka.event(purchase.deadline_passed)
     for topic in ("rfp.events", *(f"replies.{provider}" for provider in purchase.listed)):
         await deliver_only(sealing, topic)
-    sealing.runtime.skew = timedelta(0)
+    await clocks_disagree(sealing, timedelta(0))
     assert await close_boxes(sealing.runtime) == 1
 
 
@@ -343,8 +351,9 @@ async def test_an_opener_that_dies_in_the_middle_leaves_nothing_half_open(
         kafka.from_provider(provider, purchase.sealed(ready, provider), at=purchase.in_time)
     await closed(sealing, kafka, purchase)
 
-    def die(_point: str) -> None:
-        raise OSError
+    def die(point: str) -> None:
+        if point == "before_commit":
+            raise OSError
 
     with monkeypatch.context() as patched:
         patched.setattr("services.bidding.opener.opening.crash", die)

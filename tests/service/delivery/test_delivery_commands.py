@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from shared.adoption import AdoptedEvent
 from shared.envelope import Actor
 from shared.messages.rfp import (
     CancelRequest,
@@ -15,6 +17,7 @@ from shared.messages.rfp import (
     RfpCommandRefused,
 )
 from shared.outcomes import NotYet, Refusal
+from shared.workers import retry_parked
 from tests.memory import MemoryKafka, Running
 from tests.service.delivery.delivery_desk import COORDINATOR, Desk, cancelling, effects, parked, try_again
 
@@ -50,6 +53,45 @@ async def test_a_command_waits_for_facts_and_is_obeyed_when_they_come(
             await try_again(service, kafka)
         assert await effects(service) == ["please"]
         assert kafka.topics["rfp.events"] == []
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "pause_s"),
+    [
+        pytest.param(0.1, 0.2, id="often at first"),
+        pytest.param(8, 2, id="then after a quarter of the wait"),
+        pytest.param(40, 5, id="at least every five seconds"),
+        pytest.param(58, 2, id="and when its patience is over"),
+        pytest.param(100, 5, id="and on, where it was obeyed before a restore"),
+    ],
+)
+async def test_a_command_is_tried_less_often_the_longer_its_facts_are_missing(
+    begin: Callable[..., AbstractAsyncContextManager[Running]],
+    kafka: MemoryKafka,
+    desk: Desk,
+    waited_s: float,
+    pause_s: float,
+) -> None:
+    async def wait(*_: object) -> NotYet:
+        return NotYet("unknown", "Not here yet.")
+
+    async with begin(command_patience_s=60) as service:
+        desk.command = wait
+        id_ = kafka.command(cancelling("please"), COORDINATOR)
+        await kafka.settle()
+        if waited_s > 60:
+            said = AdoptedEvent(
+                uuid4(), id_, "x", "rfp.events", "x", 1, datetime.now(UTC), b"", id_, None, b""
+            )
+            service.runtime.adoptions.add(said)
+        await service.pool.execute(
+            "UPDATE parked SET retry_at = clock_timestamp(), give_up_at = clock_timestamp() + $1::interval",
+            timedelta(seconds=60 - waited_s),
+        )
+        await retry_parked(service.service.wiring, service.service.broker)
+        pause = await service.pool.fetchval("SELECT retry_at - clock_timestamp() FROM parked")
+        # The look itself takes a moment, which is waited besides.
+        assert timedelta(seconds=pause_s - 0.2) < pause < timedelta(seconds=pause_s + 0.5)
 
 
 async def test_a_command_whose_facts_do_not_come_is_refused_in_the_end(

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from linepool.audit.evidence import read_tables
+from linepool.audit.gathered import Gathered
+from linepool.audit.tables import read_tables
 from linepool.audit.verify import judge
 from linepool.client.journal import entry_of
 from shared.envelope import read_headers
@@ -33,10 +34,12 @@ async def log_of(service: Running, subject: UUID) -> Sequence[asyncpg.Record]:
 
 
 async def findings(service: Running, kafka: MemoryKafka) -> list[str]:
-    async with service.pool.acquire() as connection:
-        tables = await read_tables(connection, "rfp")
-    entries = [entry_of(record) for stream in own_streams("rfp") for record in kafka.topics[stream]]
-    return [str(finding) for finding in judge([tables], entries).findings]
+    with Gathered("rfp") as gathered:
+        for stream in own_streams("rfp"):
+            gathered.add_records(entry_of(record) for record in kafka.topics[stream])
+        async with service.pool.acquire() as connection:
+            await read_tables(connection, gathered)
+        return [str(finding) for finding in judge(gathered).findings]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,8 @@
 """The relay sends in order, forgets what was acknowledged, and lets no topic delay another."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -101,6 +104,33 @@ async def test_what_was_sent_but_not_forgotten_is_sent_again_under_the_same_id(
     await service.send()
     first, second = kafka.topics["rfp.events"]
     assert (first.headers, first.value) == (second.headers, second.value)
+
+
+async def test_a_process_that_is_told_to_end_while_it_sends_leaves_nothing_to_be_sent_again(
+    service: Running, kafka: MemoryKafka
+) -> None:
+    await _fill(service, [("a", b"1")])
+    sending, may_go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemorySender):
+        async def send(self, rows: Any) -> list[Sent | Exception]:
+            sent = await super().send(rows)
+            sending.set()
+            await may_go_on.wait()
+            return sent
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[Slow]:
+        yield Slow(kafka)
+
+    work = asyncio.create_task(Relay(service.runtime, slow).run())
+    await sending.wait()
+    work.cancel()
+    await asyncio.wait([work], timeout=0.05)
+    may_go_on.set()
+    await asyncio.gather(work, return_exceptions=True)
+    await service.send()
+    assert [record.value for record in kafka.topics["a"]] == [b"1"]
 
 
 async def test_reading_ahead_overtakes_nothing_that_was_committed_meanwhile(

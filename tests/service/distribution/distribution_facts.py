@@ -7,8 +7,8 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from services.distribution import handlers
-from shared.documents import PART_BYTES, manifest_of, split
-from shared.messages.base import Document, Message
+from shared.documents import manifest_of, split
+from shared.messages.base import PART_BYTES, Document, Message
 from shared.messages.bidding import AccessRequestReceived, BidBoxReady
 from shared.messages.rfp import (
     DeadlinePassed,

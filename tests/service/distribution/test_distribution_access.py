@@ -116,6 +116,20 @@ async def test_who_was_shown_the_request_and_asks_again_is_told_nothing_new(
     assert [row["outcome"] for row in outcomes] == ["granted", "shown_before", "shown_before"]
 
 
+@pytest.mark.parametrize("over", ["cancelled", "deadline_passed", "lapsed"])
+async def test_who_was_shown_the_request_and_asks_again_too_late_is_told_nothing_new(
+    distribution: Running, kafka: MemoryKafka, over: str
+) -> None:
+    purchase = await offered(kafka)
+    await say(kafka, purchase.asks(ASKER), getattr(purchase, over))
+    before = told(kafka, ASKER)
+    await say(kafka, purchase.asks(ASKER))
+    assert told(kafka, ASKER) == before
+    assert refusals(kafka) == []
+    outcomes = await distribution.pool.fetch("SELECT outcome FROM access_requests ORDER BY decided_at")
+    assert [row["outcome"] for row in outcomes] == ["granted", "shown_before"]
+
+
 async def test_asking_for_a_request_that_was_transmitted_is_a_quiet_repeat(
     distribution: Running, kafka: MemoryKafka
 ) -> None:

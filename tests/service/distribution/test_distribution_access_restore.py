@@ -1,3 +1,4 @@
+import json
 from random import Random
 
 import pytest
@@ -10,6 +11,15 @@ from tests.service.rebuilding import rebuilt
 
 LEDGERS = ("disclosures", "access_requests", "answer_disclosures")
 ASKER, OTHER, THIRD = LISTED
+
+
+def kept(tables: dict[str, list[str]]) -> dict[str, list[list[str]]]:
+    """Return the ledgers, without the moments at which quiet repeats were noted: those are looked up anew."""
+    found = {name: [json.loads(row) for row in tables[name]] for name in LEDGERS}
+    for row in found["access_requests"]:
+        if "shown_before" in row:
+            row[row.index("shown_before") + 1] = ""
+    return found
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -35,6 +45,6 @@ async def test_a_database_built_anew_grants_refuses_and_answers_as_it_had(
         assert await again.pool.fetchval("SELECT count(*) FROM parked") == 0
         after = await again.tables()
 
-    assert {name: after[name] for name in LEDGERS} == {name: before[name] for name in LEDGERS}
+    assert kept(after) == kept(before)
     assert {topic: len(records) for topic, records in kafka.topics.items()} == said
     assert told(kafka, ASKER).count("AnswerPresented") == 2

@@ -81,6 +81,7 @@ async def mail_server() -> AsyncIterator[MailServer]:
 def mail_settings(port: int) -> dict[str, object]:
     return {
         "mail_from": "linepool@mail.example",
+        "portal_url": "https://portal.example",
         "smtp_host": "127.0.0.1",
         "smtp_port": port,
         "smtp_security": "none",

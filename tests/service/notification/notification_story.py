@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from services.notification import passwords
+from services.notification.sealed import public_key
 from shared.canonical import canonical_json
 from shared.documents import manifest_of, split
 from shared.envelope import derived_id
@@ -83,7 +83,7 @@ def joined(buyer_id: UUID, legal_name: str, contact_id: UUID, number: str) -> Bu
 
 
 def credential(number: int = 1, password: str = PASSWORD, *, hours: int = 72) -> CredentialAssigned:
-    key = passwords.public_key(bytes.fromhex("11" * 32))
+    key = public_key(bytes.fromhex("11" * 32))
     return CredentialAssigned(
         purchase_id=PURCHASE,
         person_id=COORDINATOR,

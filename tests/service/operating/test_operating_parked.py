@@ -10,6 +10,7 @@ from rich.console import Console
 
 from linepool import operating
 from shared import migrations
+from tests.memory import open_opener
 
 FOLDER = Path(__file__).parents[3] / "services" / "rfp" / "migrations"
 BODY = b'{"secret": "a confidential price"}'
@@ -55,6 +56,16 @@ async def test_a_stuck_message_is_due_again_now_with_all_its_tries(rfp: asyncpg.
     assert tuple(row) == ("failed", 0, True)
 
 
+async def test_all_that_are_stuck_are_due_again_at_once_and_what_waits_stays_as_it_is(
+    rfp: asyncpg.Connection,
+) -> None:
+    assert await operating.retry_stuck(rfp) == 1
+    rows = await rfp.fetch(
+        "SELECT state, attempts, retry_at <= clock_timestamp() AS due FROM parked ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [("failed", 0, True), ("waiting", 12, False)]
+
+
 async def test_a_discarded_message_is_gone_and_the_others_stay(rfp: asyncpg.Connection) -> None:
     await operating.discard_parked(rfp, 1)
     assert [row["id"] for row in await rfp.fetch("SELECT id FROM parked")] == [2]
@@ -72,8 +83,8 @@ async def test_an_unknown_message_is_named_in_one_sentence(rfp: asyncpg.Connecti
 
 
 async def test_an_unknown_service_is_named_with_those_that_exist(database: str) -> None:
-    with pytest.raises(operating.OperatingError, match="there is no service portal; there are aggregation"):
-        async with operating.database(database, "portal"):
+    with pytest.raises(operating.OperatingError, match="there is no service officer; there are aggregation"):
+        async with operating.database(database, "officer"):
             pass
 
 
@@ -81,3 +92,20 @@ async def test_every_migration_of_a_service_is_shown_as_applied(rfp: asyncpg.Con
     found = await operating.migrations_of(rfp, "rfp")
     assert found
     assert {one.state for one in found} == {"applied"}
+
+
+async def test_the_opener_s_migrations_are_shown_too_and_a_file_that_was_changed_is_named(
+    database: str,
+) -> None:
+    names = operating.process_names()
+    assert set(names) - set(operating.service_names()) == {"opener"}
+    async with open_opener(database), operating.database(database, "opener", among=names) as connection:
+        assert {one.state for one in await operating.migrations_of(connection, "opener")} == {"applied"}
+        await connection.execute("UPDATE migrations SET checksum = repeat('0', 64)")
+        assert {one.state for one in await operating.migrations_of(connection, "opener")} == {"changed"}
+
+
+async def test_the_opener_has_no_parked_messages_to_look_at(database: str) -> None:
+    with pytest.raises(operating.OperatingError, match="there is no service opener"):
+        async with operating.database(database, "opener"):
+            pass

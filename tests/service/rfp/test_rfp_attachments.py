@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from services.rfp.attachments import MOST
-from shared.documents import PART_BYTES, join, manifest_of
-from shared.messages.base import DOCUMENT_BYTES
+from shared.documents import join, manifest_of
+from shared.messages.base import DOCUMENT_BYTES, PART_BYTES
 from shared.messages.rfp import AttachDocument, DocumentAttached, RequestDocumentPart, RequestIssued
 from tests.memory import MemoryKafka, Running
 from tests.service.rfp.conftest import Purchase

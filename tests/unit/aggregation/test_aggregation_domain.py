@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.aggregation import domain
-from services.aggregation.domain import BadLine, Buyer, Collected, Group, Repeated, Report
+from services.aggregation.domain import groups as domain
+from services.aggregation.domain.groups import BadLine, Buyer, Collected, Group, Repeated, Report
 from shared.envelope import Actor
 from shared.messages.aggregation import Identifier, LineUsage, Period, ReportUsage
 from shared.outcomes import Refusal

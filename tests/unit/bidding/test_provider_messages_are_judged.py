@@ -8,20 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.bidding.domain.arrivals import Answered, Arrival, ProviderWord, Receipt, Rejection
 from services.bidding.domain.box import Box, cancel, issue, pass_deadline
-from services.bidding.domain.intake import (
-    Answered,
-    Arrival,
-    Desk,
-    Judgement,
-    KnownReply,
-    NewestReply,
-    ProviderWord,
-    Receipt,
-    Rejection,
-    StandingAward,
-    judge,
-)
+from services.bidding.domain.intake import Desk, Judgement, KnownReply, NewestReply, StandingAward, judge
 from tests.service.bidding.bidding_facts import AIKO, BRIO, LISTED, UNLISTED, Purchase, an_offer
 
 PURCHASE = Purchase()
@@ -211,6 +200,27 @@ def test_terms_under_the_hash_of_another_text_are_refused() -> None:
     swapped = PURCHASE.terms("a").model_copy(update={"text": "b"})
 
     assert reasons(judge([said(swapped)], a_desk(awards=awards))) == ["invalid"]
+
+
+@pytest.mark.parametrize(
+    "award", [None, StandingAward(1, AIKO, has_terms=True), StandingAward(2, AIKO, has_terms=False)]
+)
+def test_after_a_restore_terms_wait_for_the_order_that_made_room_for_them(
+    award: StandingAward | None,
+) -> None:
+    desk = a_desk(
+        awards={} if award is None else {PURCHASE.purchase_id: award},
+        orders_to_come={(PURCHASE.purchase_id, 1, AIKO)},
+    )
+    words = [PURCHASE.terms(), *PURCHASE.terms_parts(b"document")]
+
+    assert set(reasons(judge([said(one) for one in words[:1]], desk))) == {None}
+    part = reasons(judge([said(words[1])], desk))
+    # A part adds nothing that a later answer of the group would take back, so it need not wait for that.
+    assert part == (["taken"] if award is not None and award.number == 1 else [None])
+    for provider, number in ((BRIO, 1), (AIKO, 3)):
+        others = [PURCHASE.terms(award=number), *PURCHASE.terms_parts(b"document", award=number)]
+        assert reasons(judge([said(one, provider) for one in others], desk)) == ["not_selected"] * 2
 
 
 def test_a_notice_is_made_of_what_is_kept() -> None:

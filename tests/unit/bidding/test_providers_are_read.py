@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.bidding import reading
-from services.bidding.domain.intake import Rejection
+from services.bidding.domain.arrivals import Rejection
 from shared.messages.providers import ReplySubmitted
 from shared.record import Record
 from tests.service.bidding.bidding_facts import AIKO, Purchase

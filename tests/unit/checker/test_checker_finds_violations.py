@@ -2,6 +2,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,14 +12,21 @@ from linepool.checker.judge import check
 from linepool.checker.report import Report
 from shared.messages.aggregation import CredentialAssigned
 from shared.messages.distribution import AnswerPresented, CancellationPresented
-from shared.messages.notification import AwardNotified, MailDelivered, UnsuccessfulNotified
+from shared.messages.notification import AwardNotified, MailDelivered, MailFailed, UnsuccessfulNotified
+from shared.messages.providers import ReplySubmitted
 from shared.messages.rfp import QualificationLapsed
 from tests.unit.checker.world import (
     BEGIN,
+    CHEAP,
+    CODE,
     COORDINATOR,
     DEADLINE,
+    EVE,
     FIRST,
     HASHER,
+    INVITED,
+    LINK,
+    NEW_ADDRESS,
     PASSWORD,
     PURCHASE,
     SECOND,
@@ -30,14 +38,14 @@ from tests.unit.checker.world import (
 )
 
 Plant = Callable[[World], None]
-PLANTS: list[tuple[str, str, Plant]] = []
+PLANTS: list[tuple[str, str, Plant, bool]] = []
 
 
-def plants(invariant: str, finding: str) -> Callable[[Plant], Plant]:
-    """A function that makes one thing wrong, and what the judge must say about it."""
+def plants(invariant: str, finding: str, *, sealed: bool = False) -> Callable[[Plant], Plant]:
+    """A function that makes one thing wrong, and what the judge must say about it; `sealed`: where replies are."""
 
     def register(plant: Plant) -> Plant:
-        PLANTS.append((invariant, finding, plant))
+        PLANTS.append((invariant, finding, plant, sealed))
         return plant
 
     return register
@@ -179,6 +187,12 @@ def access_is_granted_without_an_offer(world: World) -> None:
     rows[:] = [row for row in rows if (row["provider_id"], row["kind"]) != (FIRST, "offered")]
 
 
+@plants("group", "with 0 of 1 coordinator at the level registry_matched")
+def a_coordinator_is_found_below_its_level(world: World) -> None:
+    # test_checker_groups.py plants the others.
+    world.replace(world.find("buyer-verified"), body={"level": "address_confirmed"})
+
+
 @plants("I8", "2 changes of 9c1f0f52-0000-4000-8000-000000000001, the log 1 access-granted")
 def a_grant_was_never_said(world: World) -> None:
     only_offer(world)
@@ -190,7 +204,13 @@ def a_grant_was_never_said(world: World) -> None:
 def a_refusal_was_never_said(world: World) -> None:
     only_offer(world)
     world.tables["distribution"]["access_requests"].append(
-        {"purchase_id": PURCHASE, "provider_id": STRANGER, "outcome": "unknown_purchase", "decided_at": BEGIN}
+        {
+            "request_id": uuid4(),
+            "purchase_id": PURCHASE,
+            "provider_id": STRANGER,
+            "outcome": "unknown_purchase",
+            "decided_at": BEGIN,
+        }
     )
 
 
@@ -473,6 +493,100 @@ def an_award_is_notified_that_was_never_given(world: World) -> None:
     world.say("notification", award, to=FIRST)
 
 
+def opener(world: World, table: str) -> list[dict[str, Any]]:
+    return world.tables["opener"][table]
+
+
+def an_open_reply(revision: int) -> bytes:
+    """Return a reply whose offer anybody can read."""
+    return ReplySubmitted(
+        purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=CHEAP
+    ).to_bytes()
+
+
+@plants("I5", "before it was closed", sealed=True)
+def a_box_is_opened_before_it_is_closed(world: World) -> None:
+    world.tables["bidding"]["boxes"][0]["closed_at"] = DEADLINE + timedelta(seconds=4)
+
+
+@plants("I5", "before its deadline", sealed=True)
+def a_box_is_opened_before_its_deadline(world: World) -> None:
+    # Whoever edits bidding's row as well cannot edit what rfp has said.
+    early = DEADLINE - timedelta(seconds=1)
+    opener(world, "opened_boxes")[0]["opened_at"] = early
+    world.tables["bidding"]["boxes"][0]["closed_at"] = early
+
+
+@plants("I5", "before it was closed", sealed=True)
+def a_box_is_opened_that_was_never_closed(world: World) -> None:
+    world.tables["bidding"]["boxes"][0] |= {"closed_at": None, "stage": "closing"}
+
+
+@plants("I5", "before its deadline", sealed=True)
+def a_version_is_opened_that_was_never_issued(world: World) -> None:
+    opener(world, "opened_boxes")[0]["request_version"] = 2
+
+
+@plants("I5", "which it never opened", sealed=True)
+def a_reply_is_opened_in_a_box_that_is_not(world: World) -> None:
+    opener(world, "opened_boxes").clear()
+
+
+@plants("I5", "says that a sealed box was opened before its deadline", sealed=True)
+def an_opening_is_said_before_the_deadline(world: World) -> None:
+    opened = world.find("replies-opened")
+    headers = tuple(
+        (name, b"2026-05-02T08:00:00Z" if name == "ce_time" else value) for name, value in opened.headers
+    )
+    world.replace(opened, headers=headers)
+    world.restamp("bidding")
+
+
+@plants("I5", "and 1 were opened", sealed=True)
+def a_reply_that_stands_is_not_opened(world: World) -> None:
+    del opener(world, "openings")[0]
+
+
+@plants("I5", "which the opener never opened", sealed=True)
+def a_reply_is_evaluated_that_was_never_opened(world: World) -> None:
+    del opener(world, "openings")[0]
+    opener(world, "opened_boxes")[0]["replies"] = 1
+
+
+@plants("I5", "though it was replaced", sealed=True)
+def a_reply_is_opened_that_its_provider_replaced(world: World) -> None:
+    openings = opener(world, "openings")
+    openings.append({**openings[0], "reply_id": named(f"reply/{FIRST}/1")})
+    opener(world, "opened_boxes")[0]["replies"] = 3
+
+
+@plants("I5", "is in no box", sealed=True)
+def a_reply_is_opened_that_was_never_taken(world: World) -> None:
+    openings = opener(world, "openings")
+    openings[0] = {**openings[0], "reply_id": uuid4()}
+
+
+@plants("I5", "bidding.replies holds a readable offer", sealed=True)
+def a_reply_is_kept_in_plain_text(world: World) -> None:
+    world.tables["bidding"]["replies"][0]["body"] = an_open_reply(1)
+
+
+@plants("I5", "bidding.held_messages holds a readable offer", sealed=True)
+def a_message_is_held_in_plain_text(world: World) -> None:
+    world.tables["bidding"]["held_messages"].append({"purchase_id": PURCHASE, "body": an_open_reply(1)})
+
+
+@plants("I5", "and has a receipt", sealed=True)
+def a_reply_is_taken_though_it_is_not_sealed(world: World) -> None:
+    submitted = world.submit(SECOND, an_open_reply(2), "in the open")
+    world.receipt(submitted, named(f"reply/{SECOND}/2"))
+
+
+@plants("I5", "holds a readable offer for the sealed box", sealed=True)
+def an_offer_is_said_again_by_a_service(world: World) -> None:
+    world.append("bidding.events", an_open_reply(1), [("ce_subject", str(PURCHASE).encode())])
+
+
 @plants("I6", "stands in the record")
 def a_record_has_the_password(world: World) -> None:
     world.append("portal.events", f'{{"note":"{PASSWORD}"}}'.encode(), [])
@@ -513,6 +627,44 @@ def two_mails_have_the_password(world: World) -> None:
             message_id="<again@linepool.example>",
         ),
     )
+
+
+@plants("I6", "the link that fits aggregation.credentials/0@1 stands in the record")
+def a_record_has_the_secret_of_a_link(world: World) -> None:
+    world.append("portal.events", f'{{"note":"https://x.example/join/{LINK}"}}'.encode(), [])
+
+
+@plants("I6", "the code that fits aggregation.credentials/0@2 stands in portal.orders.body")
+def a_table_has_a_code(world: World) -> None:
+    world.tables["portal"]["orders"] = [{"body": f'{{"code": "{CODE}"}}'}]
+
+
+@plants("I6", "the link that fits aggregation.credentials/0@1 stands in 2 mails")
+def two_mails_have_a_link(world: World) -> None:
+    world.mail(INVITED, EVE, "reminder", f"here it is again: {LINK}")
+
+
+@plants("I6", "no mail has the link")
+def a_link_is_never_mailed(world: World) -> None:
+    world.mails[:] = [one for one in world.mails if LINK not in one.text]
+
+
+@plants("I6", "no mail has the code")
+def a_code_is_never_mailed(world: World) -> None:
+    world.mails[:] = [one for one in world.mails if CODE not in one.text]
+
+
+@plants("I6", "the link that fits aggregation.credentials/0@1 went astray")
+def a_link_goes_to_somebody_else(world: World) -> None:
+    world.mails[:] = [
+        Mail(one.name, one.raw.replace(EVE.encode(), b"eva@other.example")) for one in world.mails
+    ]
+
+
+@plants("I6", "the code that fits aggregation.credentials/0@2 went astray")
+def a_code_goes_to_the_address_that_counts_already(world: World) -> None:
+    old = b"ada@linepool.example"
+    world.mails[:] = [Mail(one.name, one.raw.replace(NEW_ADDRESS.encode(), old)) for one in world.mails]
 
 
 @plants("I6", "no mail has the password")
@@ -623,6 +775,11 @@ def a_message_is_parked(world: World) -> None:
     world.tables["bidding"]["parked"].append({"topic": "rfp.events", "key": b"x"})
 
 
+@plants("I9", "held_messages holds 1 rows")
+def a_message_is_held(world: World) -> None:
+    world.tables["bidding"]["held_messages"] = [{"purchase_id": PURCHASE, "body": b"{}"}]
+
+
 @plants("I9", "timers overdue")
 def a_timer_never_fires(world: World) -> None:
     world.tables["rfp"]["timers"] = [{"kind": "deadline", "subject": "x", "due_at": DEADLINE}]
@@ -647,6 +804,12 @@ def a_providers_message_is_passed_over(world: World) -> None:
 def a_message_waits_behind_another_providers(world: World) -> None:
     parked = {"topic": f"replies.{FIRST}", "key": f"replies.{SECOND}".encode()}
     world.tables["bidding"]["parked"].append(parked)
+
+
+@plants("I10", "of another provider came much later and has one")
+def a_message_waits_while_others_are_answered(world: World) -> None:
+    waiting = world.submit(SECOND, b"{}", "waiting")
+    world.replace(waiting, value=waiting.value, appended_at=BEGIN - timedelta(minutes=2))
 
 
 @plants("money", "costs 559.96, it costs 558.96")
@@ -701,17 +864,23 @@ def test_a_clean_history_passes_and_everything_in_it_was_looked_at() -> None:
     assert all(one.looked_at for one in report.verdicts if one.invariant != "I5")
 
 
+def test_a_sealed_purchase_passes_and_whether_it_was_opened_early_was_looked_at() -> None:
+    report = judged(a_purchase(sealed=True))
+
+    assert report.ok, str(report)
+    assert {one.outcome for one in report.verdicts} == {"ok"}
+    assert all(one.looked_at for one in report.verdicts)
+
+
 def test_every_invariant_that_can_be_checked_has_a_planted_violation() -> None:
-    assert {invariant for invariant, _, _ in PLANTS} == {
-        one.invariant for one in judged(a_purchase()).verdicts
-    } - {"I5"}
+    assert {invariant for invariant, *_ in PLANTS} == {one.invariant for one in judged(a_purchase()).verdicts}
 
 
 @pytest.mark.parametrize(
-    ("invariant", "finding", "plant"), PLANTS, ids=[plant.__name__ for _, _, plant in PLANTS]
+    ("invariant", "finding", "plant", "sealed"), PLANTS, ids=[plant.__name__ for _, _, plant, _ in PLANTS]
 )
-def test_a_planted_violation_is_found(invariant: str, finding: str, plant: Plant) -> None:
-    world = a_purchase()
+def test_a_planted_violation_is_found(invariant: str, finding: str, plant: Plant, sealed: bool) -> None:
+    world = a_purchase(sealed=sealed)
     plant(world)
 
     verdict = judged(world).of(invariant)
@@ -733,7 +902,7 @@ def test_messages_under_way_are_not_held_against_a_stack_that_is_not_at_rest() -
 def test_a_consumer_that_lags_is_found_by_name() -> None:
     findings = judged(a_purchase(), at_rest=False).of("I9").findings
 
-    assert "distribution.rfp.events is at 0 of 3 on rfp.events/0" in findings
+    assert "distribution.rfp.events is at 0 of 6 on rfp.events/0" in findings
 
 
 def test_without_the_mails_a_password_cannot_be_checked() -> None:
@@ -741,6 +910,21 @@ def test_without_the_mails_a_password_cannot_be_checked() -> None:
     history = world.history()
 
     assert check(replace(history, mails=None)).of("I6").outcome == "cannot check yet"
+
+
+def test_a_secret_whose_mail_was_given_up_needs_none() -> None:
+    world = a_purchase()
+    a_verifier_fits_no_mail(world)
+    failed = MailFailed(
+        purchase_id=PURCHASE,
+        person_id=COORDINATOR,
+        kind="initial_password",
+        message_id="<void@linepool.example>",
+        reason="superseded",
+    )
+    world.say("notification", failed)
+
+    assert judged(world).of("I6").outcome == "ok"
 
 
 def test_the_same_bytes_sent_and_answered_again_are_one_message() -> None:

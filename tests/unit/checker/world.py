@@ -20,9 +20,23 @@ from linepool.receipts.checkpoint import Tree, grow
 from shared.chain import LogEntry
 from shared.documents import manifest_of, split
 from shared.envelope import Envelope
-from shared.messages import aggregation, bidding, distribution, notification, rfp
-from shared.messages.base import Message
-from shared.messages.providers import Offer, ReplySubmitted
+from shared.messages import aggregation, bidding, distribution, notification, people, rfp
+from shared.messages.base import PART_BYTES, Message
+from shared.messages.providers import (
+    AccessRequested,
+    InvitationAcknowledged,
+    InvitationDeclined,
+    Offer,
+    ProviderMessage,
+    QuestionAsked,
+    ReplySubmitted,
+    ReplyWithdrawn,
+    TermsDocument,
+    TermsPartSent,
+    TermsProposed,
+)
+from shared.sealing import box_key_purpose, offer_info, private_key, public_key_b64, seal_for
+from shared.terms_digest import terms_digest
 
 BEGIN = datetime(2026, 5, 1, 8, tzinfo=UTC)
 NAMES = UUID("9c1f0f52-0000-4000-8000-000000000000")
@@ -32,7 +46,13 @@ BUYERS = (UUID("9c1f0f52-0000-4000-8000-00000000000a"), UUID("9c1f0f52-0000-4000
 REPORTS = (UUID("9c1f0f52-0000-4000-8000-0000000000aa"), UUID("9c1f0f52-0000-4000-8000-0000000000bb"))
 FIRST, SECOND, STRANGER = "first0000001", "second000001", "stranger0001"
 PASSWORD = "7G3KZ0P9QXW2M4NBVC8RT5YHJD"
+LINK, CODE = "9ZQ4T7XW0KD2B8N5VR3HJ6MPCY", "4XK9TQ2W"
+INVITED = UUID("9c1f0f52-0000-4000-8000-000000000003")
+EVE, NEW_ADDRESS = "eve@linepool.example", "ada@new.example"
 SNAPSHOT = "a" * 64
+POLICY = rfp.QualificationPolicy(
+    coordinator_level="registry_matched", buyer_level="address_confirmed", buyers=1
+)
 DEADLINE = BEGIN + timedelta(days=2)
 CONTENT = b'{"title":"Voice"}'
 USAGE = b"line_id\nL-1\n"
@@ -88,11 +108,18 @@ TIERED = offer(
 )
 """Costs 31.05 for minutes and 15.00 for lines a month, and 20.00 once: 572.60 over the term."""
 
+REPLIES = ((FIRST, 1, TIERED), (FIRST, 2, CHEAP), (SECOND, 1, TIERED))
+"""What is replied, in this order."""
+PUBLIC_KEY = public_key_b64(private_key(bytes(32), box_key_purpose(PURCHASE, 1)))
+"""What replies are sealed to, where they are."""
+
 
 @dataclass
 class World:
     """Everything that a stack leaves behind, still open to change."""
 
+    sealed: bool = False
+    """Whether replies are sealed, and the opener is there."""
     records: list[Record] = field(default_factory=list)
     tables: dict[str, dict[str, list[dict[str, Any]]]] = field(
         default_factory=lambda: {service: {"log": [], "outbox": [], "parked": []} for service in SERVICES}
@@ -114,7 +141,14 @@ class World:
         return record
 
     def say(
-        self, service: str, message: Message, *, to: str = "", id_: UUID | None = None, log: bool = True
+        self,
+        service: str,
+        message: Message,
+        *,
+        to: str = "",
+        id_: UUID | None = None,
+        log: bool = True,
+        by: UUID | None = None,
     ) -> Record:
         """Let a service say something, with its version and, on its own streams, its log entry."""
         topic = message.stream + to
@@ -137,6 +171,7 @@ class World:
             sequence=len(before) + 1,
             correlation_id=PURCHASE,
             causation_id=named("cause"),
+            actor_id=by,
         )
         record = self.append(
             topic, message.to_bytes(), envelope.to_headers(), (to or message.subject).encode()
@@ -159,7 +194,7 @@ class World:
             event_id=UUID(record.id),
             type=record.header("ce_type"),
             cause_id=named("cause"),
-            actor_id=None,
+            actor_id=UUID(record.header("ce_actorid")) if record.header("ce_actorid") else None,
             decided_at=as_time(record.header("ce_time")),
             body_sha256=sha256(record.value or b"").digest(),
         )
@@ -178,12 +213,39 @@ class World:
         type_ = ReplySubmitted.type().encode()
         return self.append(f"replies.{provider}", value, [("ce_id", id_.encode()), ("ce_type", type_)])
 
+    def take(self, provider: str, word: ProviderMessage, id_: str) -> Record:
+        """Let a provider say something that is no reply, and bidding take it."""
+        headers = [("ce_id", id_.encode()), ("ce_type", word.type().encode())]
+        record = self.append(f"replies.{provider}", word.to_bytes(), headers)
+        self.receipt(record, None)
+        self.keep_chains()
+        return record
+
+    def mail(
+        self, person_id: UUID, address: str, kind: str, text: str, *, purchase: UUID | None = PURCHASE
+    ) -> None:
+        """Let notification send a mail, and say so."""
+        message_id = f"<{kind}@linepool.example>"
+        raw = f"Message-ID: {message_id}\nTo: Somebody <{address}>\nSubject: News\n\nHello,\n\n{text}\n"
+        self.mails.append(Mail(f"{len(self.mails) + 1}.eml", raw.encode()))
+        delivered = notification.MailDelivered(
+            purchase_id=purchase, person_id=person_id, kind=kind, message_id=message_id
+        )
+        self.say("notification", delivered)
+
+    def keep_chains(self) -> None:
+        """Let bidding's table have the ends of all chains."""
+        self.tables["bidding"]["chains"] = [
+            {"provider_id": provider, "number": head.number, "head": head.hash}
+            for provider, head in self.heads.items()
+        ]
+
     def receipt(self, submitted: Record, reply_id: UUID | None, *, id_: UUID | None = None) -> Record:
         """Let bidding take what a provider wrote."""
         message = bidding.ReceiptIssued(
             purchase_id=PURCHASE,
             message_id=submitted.id,
-            message_type=ReplySubmitted.type(),
+            message_type=submitted.header("ce_type"),
             sha256=sha256(submitted.value or b"").hexdigest(),
             appended_at=submitted.appended_at,
             reply_id=reply_id,
@@ -271,7 +333,7 @@ class World:
                 positions[consumer.partition(".")[0]].append(row)
         tables = {
             service: {
-                "positions": tuple(positions[service]),
+                "positions": tuple(positions.get(service, ())),
                 **{name: tuple(rows) for name, rows in tables.items()},
             }
             for service, tables in self.tables.items()
@@ -279,16 +341,19 @@ class World:
         return History(tuple(self.records), tables, tuple(self.mails), self.logs)
 
 
-def a_purchase() -> World:
+def a_purchase(*, sealed: bool = False) -> World:
     """Return a world in which two providers were invited, three replies came, and one was selected."""
     assert READERS
-    world = World()
+    world = World(sealed)
     _aggregate(world)
     _issue(world)
     _distribute(world)
     _bid(world)
     _compare(world)
     _select(world)
+    _invite(world)
+    if sealed:
+        _open(world)
     return world
 
 
@@ -358,7 +423,48 @@ def _aggregate(world: World) -> None:
     world.say("notification", delivered)
 
 
+def _invite(world: World) -> None:
+    """Let somebody be invited by a link, and the coordinator want another address."""
+    world.say("aggregation", aggregation.ContactRecorded(person_id=INVITED, name="Eve", email=EVE))
+    world.say(
+        "aggregation",
+        people.InvitationLinkAssigned(
+            invitation_id=named("invitation"),
+            purchase_id=PURCHASE,
+            person_id=INVITED,
+            number=1,
+            sha256=sha256(LINK.encode()).hexdigest(),
+            sealed_secret=b64encode(b"sealed").decode(),
+            expires_at=BEGIN + timedelta(days=14),
+            contact_version=1,
+        ),
+    )
+    world.say(
+        "aggregation",
+        aggregation.ContactRecorded(
+            person_id=COORDINATOR, name="Ada", email="ada@linepool.example", unconfirmed_email=NEW_ADDRESS
+        ),
+    )
+    world.say(
+        "aggregation",
+        people.AddressCodeAssigned(
+            person_id=COORDINATOR,
+            number=1,
+            verifier=HASHER.hash(CODE),
+            sealed_code=b64encode(b"sealed").decode(),
+            expires_at=BEGIN + timedelta(minutes=30),
+            contact_version=2,
+        ),
+    )
+    world.mail(INVITED, EVE, "invitation", f"this is your link:\n\n    https://x.example/join/{LINK}")
+    world.mail(COORDINATOR, NEW_ADDRESS, "address_code", f"this is your code:\n\n    {CODE}", purchase=None)
+
+
 def _issue(world: World) -> None:
+    drafted = rfp.RequestDrafted(
+        purchase_id=PURCHASE, snapshot=SNAPSHOT, usage_digest="b" * 64, policy=POLICY
+    )
+    world.say("rfp", drafted)
     content = manifest_of("request.json", CONTENT)
     usage = manifest_of("usage.csv", USAGE)
     for document, bytes_ in ((content, CONTENT), (usage, USAGE)):
@@ -385,12 +491,28 @@ def _issue(world: World) -> None:
         tax_basis="net",
     )
     world.say("rfp", issued)
-    world.say("bidding", bidding.BidBoxReady(purchase_id=PURCHASE, request_version=1, seal="none"))
+    world.say("bidding", _ready(world))
+    for party, party_id in (("coordinator", COORDINATOR), ("buyer", BUYERS[0])):
+        verified = {"purchase_id": PURCHASE, "snapshot": SNAPSHOT, "party": party, "party_id": party_id}
+        valid_until = BEGIN + timedelta(days=30)
+        world.say("rfp", rfp.BuyerVerified.model_validate({**verified, "valid_until": valid_until}))
     qualified = rfp.GroupQualified(
-        purchase_id=PURCHASE, number=1, snapshot=SNAPSHOT, valid_until=BEGIN + timedelta(days=30)
+        purchase_id=PURCHASE,
+        number=1,
+        snapshot=SNAPSHOT,
+        valid_until=BEGIN + timedelta(days=30),
+        policy=POLICY,
     )
     world.say("rfp", qualified)
     world.tables["rfp"]["requests"] = [{"purchase_id": PURCHASE, "issued_at": world.now}]
+
+
+def _ready(world: World) -> bidding.BidBoxReady:
+    if not world.sealed:
+        return bidding.BidBoxReady(purchase_id=PURCHASE, request_version=1, seal="none")
+    return bidding.BidBoxReady(
+        purchase_id=PURCHASE, request_version=1, seal="hpke", public_key=PUBLIC_KEY, key_signature="AAAA"
+    )
 
 
 def _distribute(world: World) -> None:
@@ -407,7 +529,7 @@ def _distribute(world: World) -> None:
                 title="Voice",
                 deadline=DEADLINE,
                 mode="transmit",
-                seal="none",
+                seal="hpke" if world.sealed else "none",
                 content=content,
                 content_json=CONTENT.decode(),
                 documents=(usage,),
@@ -447,11 +569,10 @@ def _distribute(world: World) -> None:
 
 def _bid(world: World) -> None:
     world.checkpoint(1)
-    for provider, revision, offered in ((FIRST, 1, TIERED), (FIRST, 2, CHEAP), (SECOND, 1, TIERED)):
-        reply = ReplySubmitted(
-            purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=offered
+    for provider, revision, offered in REPLIES:
+        submitted = world.submit(
+            provider, _reply(world, provider, revision, offered).to_bytes(), f"{provider}-{revision}"
         )
-        submitted = world.submit(provider, reply.to_bytes(), f"{provider}-{revision}")
         world.receipt(submitted, named(f"reply/{provider}/{revision}"))
     broken = world.submit(STRANGER, b"\xff not json", "x-1")
     world.answer(
@@ -465,6 +586,58 @@ def _bid(world: World) -> None:
             detail="The message is not JSON.",
         ),
     )
+
+
+def _reply(world: World, provider: str, revision: int, offered: Offer) -> ReplySubmitted:
+    if not world.sealed:
+        return ReplySubmitted(
+            purchase_id=PURCHASE, request_version=1, revision=revision, seal="none", offer=offered
+        )
+    box = seal_for(
+        PUBLIC_KEY, offered.model_dump_json().encode(), offer_info(PURCHASE, 1, provider, revision)
+    )
+    return ReplySubmitted(
+        purchase_id=PURCHASE, request_version=1, revision=revision, seal="hpke", sealed_offer=box
+    )
+
+
+def _open(world: World) -> None:
+    """Let the opener open what stands, a moment after the box was closed."""
+    bodies = {
+        (record.provider, record.body["revision"]): record.value
+        for record in world.records
+        if record.type == "reply-submitted" and record.body.get("revision")
+    }
+    offers = {
+        named(f"reply/{provider}/{revision}"): (offered, bodies[provider, revision])
+        for provider, revision, offered in REPLIES
+    }
+    rows = world.tables["bidding"]["replies"]
+    for row in rows:
+        row["body"] = offers[row["id"]][1]
+    world.tables["bidding"]["held_messages"] = []
+    world.tables["bidding"]["boxes"][0]["closed_at"] = DEADLINE + timedelta(seconds=2)
+    standing = [row["id"] for row in rows if row["standing"] == "evaluated"]
+    opened_at = DEADLINE + timedelta(seconds=3)
+    world.tables["opener"] = {
+        "opened_boxes": [
+            {
+                "purchase_id": PURCHASE,
+                "request_version": 1,
+                "opened_at": opened_at,
+                "replies": len(standing),
+            }
+        ],
+        "openings": [
+            {
+                "reply_id": reply_id,
+                "purchase_id": PURCHASE,
+                "content": offers[reply_id][0].model_dump_json().encode(),
+                "failure": None,
+            }
+            for reply_id in standing
+        ],
+    }
 
 
 def _compare(world: World) -> None:
@@ -490,10 +663,7 @@ def _compare(world: World) -> None:
     )
     world.checkpoint(2)
     world.prove()
-    world.tables["bidding"]["chains"] = [
-        {"provider_id": provider, "number": head.number, "head": head.hash}
-        for provider, head in world.heads.items()
-    ]
+    world.keep_chains()
     comparison = b'{"replies":[]}'
     document = manifest_of("comparison.json", comparison)
     for number, data in split(document, comparison):
@@ -592,6 +762,7 @@ def only_offer(world: World) -> None:
             content_sha256=content.sha256,
         )
         world.say("distribution", offer_, to=provider)
+    world.take(FIRST, AccessRequested(purchase_id=PURCHASE, request_version=1), "asking")
     asked = bidding.AccessRequestReceived(
         purchase_id=PURCHASE,
         request_id=named("asked"),
@@ -604,6 +775,7 @@ def only_offer(world: World) -> None:
     rows.append(granted)
     world.tables["distribution"]["access_requests"] = [
         {
+            "request_id": named("asked"),
             "purchase_id": PURCHASE,
             "provider_id": FIRST,
             "outcome": "granted",
@@ -630,6 +802,17 @@ def only_offer(world: World) -> None:
         granted_at=granted["disclosed_at"],
     )
     world.say("distribution", fact)
+    asking = QuestionAsked(purchase_id=PURCHASE, request_version=1, question="Which floors?")
+    world.take(SECOND, asking, "question")
+    world.say(
+        "bidding",
+        bidding.QuestionReceived(
+            purchase_id=PURCHASE,
+            question_id=named("question"),
+            request_version=1,
+            question="Which floors?",
+        ),
+    )
     answered = rfp.QuestionAnswered(
         purchase_id=PURCHASE,
         question_id=named("question"),
@@ -650,3 +833,124 @@ def only_offer(world: World) -> None:
                 "cause_id": named(f"answer/{provider}"),
             }
         )
+
+
+def refuse_a_stranger(world: World) -> None:
+    """Let somebody on no list ask for access, be refused, and be told so."""
+    world.take(STRANGER, AccessRequested(purchase_id=PURCHASE, request_version=1), "strange")
+    request_id = named("strange")
+    world.say(
+        "bidding",
+        bidding.AccessRequestReceived(
+            purchase_id=PURCHASE,
+            request_id=request_id,
+            provider_id=STRANGER,
+            request_version=1,
+            message_id="strange",
+        ),
+    )
+    refused = distribution.AccessRefused(
+        purchase_id=PURCHASE,
+        request_id=request_id,
+        request_version=1,
+        provider_id=STRANGER,
+        message_id="strange",
+        reason="unknown_purchase",
+        detail="There is no such request for you.",
+    )
+    world.say("distribution", refused)
+    world.tables["distribution"].setdefault("access_requests", []).append(
+        {
+            "request_id": request_id,
+            "purchase_id": PURCHASE,
+            "provider_id": STRANGER,
+            "outcome": "unknown_purchase",
+            "decided_at": world.now,
+            "cause_id": request_id,
+        }
+    )
+    notice = notification.AccessRefusalNotified(
+        purchase_id=PURCHASE,
+        message_id="strange",
+        request_version=1,
+        reason="unknown_purchase",
+        detail="There is no such request for you.",
+    )
+    world.say("notification", notice, to=STRANGER)
+
+
+def withdraw_and_acknowledge(world: World) -> None:
+    """Let the second provider have withdrawn its reply, the first have acknowledged, and one more have declined."""
+    reply_id = named(f"reply/{SECOND}/1")
+    withdrawing = ReplyWithdrawn(purchase_id=PURCHASE, request_version=1, reply_id=reply_id)
+    world.take(SECOND, withdrawing, "withdrawing")
+    acknowledging = InvitationAcknowledged(
+        purchase_id=PURCHASE, request_version=1, content_sha256=sha256(CONTENT).hexdigest()
+    )
+    read = world.take(FIRST, acknowledging, "read")
+    world.take(SECOND, InvitationDeclined(purchase_id=PURCHASE, request_version=1, reason="No."), "no")
+    opened = world.find("replies-opened")
+    first, second, third = opened.body["replies"]
+    world.replace(
+        opened,
+        body={
+            "replies": [first, second, {**third, "standing": "withdrawn"}],
+            "acknowledged": [
+                {
+                    "provider_id": FIRST,
+                    "request_version": 1,
+                    "content_sha256": sha256(CONTENT).hexdigest(),
+                    "acknowledged_at": read.appended_at.isoformat(),
+                }
+            ],
+        },
+    )
+    for row in world.tables["bidding"]["replies"]:
+        if row["id"] == reply_id:
+            row["standing"] = "withdrawn"
+    world.restamp("bidding")
+
+
+TERMS = "Payment in 30 days. See the document."
+TERMS_DOCUMENT = bytes(PART_BYTES) + b"the end"
+
+
+def propose_terms(world: World, *, attempt: int = 1) -> None:
+    """Let the selected provider propose terms with a document of two parts, and bidding lay them before the group."""
+    document = TermsDocument(
+        **manifest_of("terms.pdf", TERMS_DOCUMENT).model_dump(), media_type="application/pdf"
+    )
+    terms_sha256 = terms_digest(TERMS, document)
+    parts = list(split(document, TERMS_DOCUMENT))
+    for number, data in parts:
+        part = TermsPartSent(purchase_id=PURCHASE, award=1, document=document, part=number, data=data)
+        world.take(FIRST, part, f"part {number} of {attempt}")
+    proposed = TermsProposed(
+        purchase_id=PURCHASE,
+        award=1,
+        title="Terms",
+        text=TERMS,
+        terms_sha256=terms_sha256,
+        document=document,
+    )
+    world.take(FIRST, proposed, f"terms {attempt}")
+    for number, data in parts:
+        said = bidding.TermsDocumentPart(
+            purchase_id=PURCHASE,
+            award=1,
+            terms_sha256=terms_sha256,
+            document=document,
+            part=number,
+            data=data,
+        )
+        world.say("bidding", said)
+    presented = bidding.TermsPresented(
+        purchase_id=PURCHASE,
+        award=1,
+        provider_id=FIRST,
+        title="Terms",
+        text=TERMS,
+        terms_sha256=terms_sha256,
+        document=document,
+    )
+    world.say("bidding", presented)

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 
 from linepool.client.journal import Entry, Journal, entry_of
 from linepool.client.orders import Orders
-from linepool.client.people import BYTES_PER_PART, LINES_PER_PART, parts_of
+from linepool.usage.parts import BYTES_PER_PART, LINES_PER_PART, parts_of
 from shared.messages.aggregation import BuyerLeft, CloseGroupRefused, GroupOpened, LineUsage, ServiceUsage
 
 PURCHASE = uuid4()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from linepool.demo.story import (
+    Answered,
     AtUsage,
     Buyer,
     Check,
@@ -18,8 +19,10 @@ from linepool.demo.story import (
     Pays,
     PaysMore,
     Rejection,
+    Sealed,
     Step,
     Story,
+    Verified,
 )
 
 NOON = datetime(2026, 5, 4, 12, 0, 9, tzinfo=UTC)
@@ -109,6 +112,13 @@ def a_story(**changed: Any) -> Story:
             Intruder("A stranger", "read an invitation", "invitations.abc", "TopicAuthorizationFailed"),
         ),
         rejections=(Rejection(NOON, "Provider 2", "ReplySubmitted", "late", "It came after the deadline."),),
+        attached=("Sites.txt",),
+        answered=Answered(NOON, "How wide is the gate?", "Three metres.", 3),
+        sealed=Sealed(NOON, 2, "q80Sxo", 4321, 9, 1715, NOON, NOON),
+        verified=Verified(
+            "Provider 2", "linepool provider verify", ("The receipt is proved.",), ("WRONG: it is not.",)
+        ),
+        processes=("aggregation", "rfp", "distribution", "bidding", "notification", "opener"),
         crash=Crash(NOON, "the bidding service", "after its commit", Decimal("3.4"), 1284, 0, 0),
         checks=(
             Check("I1", "Nothing is shown too early.", 3, 0, "Every record."),

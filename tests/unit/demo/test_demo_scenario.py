@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from linepool.demo.bids import invented_offers, revised
+from linepool.demo.own_usage import UsageFileError
 from linepool.demo.scenario import PUBLIC_CHARGED, Asked, ScenarioError, scenario
 from linepool.rating.money import total
-from linepool.usage.csvfile import UsageFileError, template
+from linepool.tables.writing import csv_text
+from linepool.usage.reports import months
+from linepool.usage.template import TEMPLATE
 from shared.messages.providers import UsagePrice
 
 MIXED = (
@@ -52,14 +55,15 @@ def test_every_number_of_providers_has_a_bidder_and_one_that_is_not_listed(
 
 
 def test_a_usage_file_brings_its_own_buyers(tmp_path: Path) -> None:
-    made = scenario(Asked(usage=usage_file(tmp_path, template())))
-    assert [member.legal_name for member in made.group.members] == ["Example Town Hall", "Example Library"]
+    made = scenario(Asked(usage=usage_file(tmp_path, csv_text(TEMPLATE))))
+    assert [member.legal_name for member in made.group.members] == ["Example Library", "Example Town Hall"]
+    assert made.period == months(date(2026, 1, 1), 1)
     assert not made.is_default
 
 
 def test_buyers_cannot_be_asked_for_when_the_file_names_its_own(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="names its own buyers"):
-        scenario(Asked(usage=usage_file(tmp_path, template()), buyers=3))
+        scenario(Asked(usage=usage_file(tmp_path, csv_text(TEMPLATE)), buyers=3))
 
 
 def test_more_buyers_than_lines_are_refused_in_one_sentence(tmp_path: Path) -> None:

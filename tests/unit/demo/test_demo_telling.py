@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from deploy.local.handles import StackError
 from linepool.cli import app
 from linepool.demo.claimed import claimed, holder
-from linepool.demo.mails import arrived, has_masked_password
+from linepool.demo.mails import arrived, has_masked_password, initial_passwords
 from linepool.demo.telling import ClaimError, Teller
-from linepool.usage.csvfile import template
+from linepool.tables.writing import csv_text
+from linepool.usage.template import TEMPLATE
 
 PASSWORD = "0123456789ABCDEFGHJKMNPQRS"
 
@@ -57,6 +58,23 @@ def test_passwords_are_masked_and_a_mail_that_came_twice_is_one_mail(tmp_path: P
     assert not has_masked_password(second)
 
 
+def test_a_person_finds_the_password_that_was_mailed_to_them_for_this_group(tmp_path: Path) -> None:
+    others = PASSWORD.replace("0", "9")
+    for number, (to, group, password) in enumerate(
+        (
+            ("a@example.org", "Towns", PASSWORD),
+            ("a@example.org", "Others", others),
+            ("b@example.org", "Towns", others),
+        )
+    ):
+        mail = EmailMessage()
+        mail["To"], mail["Subject"] = to, f"[{group}] Your initial password"
+        mail.set_content(f"This is your initial password:\n\n    {password}\n")
+        (tmp_path / f"{number}.eml").write_bytes(mail.as_bytes())
+    assert initial_passwords(tmp_path, "a@example.org", "Towns") == [PASSWORD]
+    assert initial_passwords(tmp_path, "c@example.org", "Towns") == []
+
+
 def test_a_folder_is_used_by_one_process_at_a_time(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     with claimed(tmp_path):
@@ -68,19 +86,19 @@ def test_a_folder_is_used_by_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_the_command_writes_an_example_of_a_usage_file() -> None:
     done = CliRunner().invoke(app, ["demo", "--template"])
-    assert (done.exit_code, done.output) == (0, template())
+    assert (done.exit_code, done.output) == (0, csv_text(TEMPLATE))
 
 
 def test_the_command_names_line_and_column_of_every_error_in_a_usage_file(tmp_path: Path) -> None:
     file = tmp_path / "usage.csv"
-    file.write_text(template().replace("265.1", "-1").replace("2027-03-31", "soon"))
+    file.write_text(csv_text(TEMPLATE).replace("265.1", "-1").replace("2027-03-31", "soon"))
     done = CliRunner().invoke(app, ["demo", "--usage", str(file)])
     assert done.exit_code == 1
-    assert "linepool: line 2, column contract_end:" in done.stderr
-    assert "linepool: line 2, column voice.day:MIN:" in done.stderr
+    assert "linepool: usage.csv, line 2, column contract_end:" in done.stderr
+    assert "linepool: usage.csv, line 2, column voice.day:MIN:" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["select", "1"], ["accept"], ["topics"], ["tables", "rfp"], ["checker"]])
+@pytest.mark.parametrize("command", [["topics"], ["tables", "rfp"], ["checker"]])
 def test_commands_for_a_running_system_say_in_one_sentence_that_none_runs(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,7 @@ def test_every_element_that_is_opened_is_closed() -> None:
     page = read(a_story())
 
     assert page.open == []
-    assert [page.elements.count(tag) for tag in ("html", "main", "h1", "svg", "table")] == [1, 1, 1, 3, 5]
+    assert [page.elements.count(tag) for tag in ("html", "main", "h1", "svg", "table")] == [1, 1, 1, 3, 6]
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
@@ -133,7 +133,31 @@ def test_the_page_says_plainly_what_is_not_real() -> None:
     assert "The offers are invented." in text
     assert "mlc_churn, a data set that is artificial by its own account" in text
     assert "Recurring charges are 0.00 for every line, because the data set has none" in text
-    assert "Replies are readable to whoever operates this system until their seals exist" in text
+    assert "whoever runs it had the opener\N{RIGHT SINGLE QUOTATION MARK}s secret too" in text
+    assert "6 processes (five services and the opener)" in text
+
+
+def test_the_page_says_what_an_operator_could_read_before_the_opening_and_when_that_was() -> None:
+    text = section(a_story(), "sealed")
+
+    for figure in ("9 messages", "1,715 values", "4,321 characters of ciphertext", "q80Sxo", "12:00:09"):
+        assert figure in text
+
+
+def test_the_page_shows_how_a_receipt_was_verified() -> None:
+    text = section(a_story(), "receipt")
+
+    assert "linepool provider verify" in text
+    assert "The receipt is proved." in text
+    assert "WRONG: it is not." in text
+
+
+def test_the_page_shows_a_question_and_its_answer_and_not_who_asked() -> None:
+    text = section(a_story(), "question")
+
+    assert "all 3 listed providers were told" in text
+    assert "How wide is the gate? Three metres." in text
+    assert "Provider" not in text
 
 
 def test_the_comparison_shows_every_figure_of_every_offer() -> None:

@@ -23,8 +23,8 @@ from services.distribution.domain import (
     invited,
     judge,
 )
-from shared.documents import PART_BYTES, manifest_of, split
-from shared.messages.base import Document
+from shared.documents import manifest_of, split
+from shared.messages.base import PART_BYTES, Document
 from shared.messages.distribution import PresentedDocumentPart, RequestPresented
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

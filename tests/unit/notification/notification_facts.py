@@ -5,7 +5,8 @@ from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID
 
-from services.notification.domain import Buyer, ComparedBuyer, ComparedReply, Comparison, Fact, Known, Request
+from services.notification.domain.comparison import ComparedBuyer, ComparedReply, Comparison
+from services.notification.domain.telling import Buyer, Fact, Known, Request
 from shared.messages.aggregation import Identifier
 from shared.messages.base import Message
 from shared.messages.bidding import ProviderSelected, RankedReply, RepliesCompared, Unsuccessful

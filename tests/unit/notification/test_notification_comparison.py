@@ -6,7 +6,7 @@ from uuid import UUID
 from linepool.rating.evaluate import Reply, evaluate
 from linepool.rating.lines import ServiceUsage, UsageLine
 from linepool.rating.tariff import Tariff, TaxBasis, UsagePrice
-from services.notification.domain import Comparison
+from services.notification.domain.comparison import Comparison
 from shared.canonical import canonical_json
 from tests.unit.notification.notification_facts import CLINICS, FREIGHT, LOST, WON
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from services.notification import letters
+from services.notification.domain.mails import Mail, Reached
 from services.notification.settings import Settings
 from services.notification.smtp import compose, message_id, recipient
-from services.notification.store import DueMail
+from services.notification.store.mails import DueMail
 from shared.messages.aggregation import Email
 from tests.unit.notification.notification_facts import ADA, NOON, PURCHASE
 
@@ -27,23 +28,20 @@ GIVEN: dict[str, Any] = {
     "secret": "11" * 32,
     "postgres_dsn": "postgresql://nowhere.invalid",
     "mail_from": "linepool@mail.example",
+    "portal_url": "https://portal.example",
     "smtp_host": "127.0.0.1",
     "smtp_port": 25,
 }
 SETTINGS = Settings(**GIVEN)
 MAIL = DueMail(
-    mail_id=UUID("6eea9e30-975a-5efd-af03-681703e1e69a"),
-    purchase_id=PURCHASE,
-    person_id=ADA,
-    letter=letters.NoReplies(),
-    sealed_password=None,
+    mail=Mail(UUID("6eea9e30-975a-5efd-af03-681703e1e69a"), PURCHASE, ADA, letters.NoReplies()),
     queued_at=NOON,
     tries=1,
     leased_at=NOON,
     group_name="North Line Pool",
     name="Ada Byron",
-    email="ada@clinics.example",
-    newest_password=None,
+    reached=Reached("ada@clinics.example", None, 1),
+    newest=None,
 )
 HEADERS = {"From", "To", "Subject", "Date", "Message-ID", "References", "Auto-Submitted"} | {
     "Content-Type",
@@ -61,7 +59,7 @@ addresses = st.from_regex(r"\A[^@\s<>\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,60}\Z")
 def test_no_name_adds_a_header_or_a_recipient(name: str, group: str) -> None:
     mail = replace(MAIL, name=name, group_name=group)
 
-    parsed = message_from_bytes(flatten_message(compose(mail, SETTINGS, password=None)), policy=default)
+    parsed = message_from_bytes(flatten_message(compose(mail, SETTINGS, secret=None)), policy=default)
 
     assert set(parsed.keys()) == HEADERS
     assert len(parsed.keys()) == len(HEADERS)
@@ -79,9 +77,9 @@ def test_every_address_is_the_same_mailbox_to_us_and_to_the_server(email: str) -
         TypeAdapter(Email).validate_python(email)
     except ValidationError:
         assume(False)
-    mail = replace(MAIL, email=email)
+    mail = replace(MAIL, reached=Reached(email, None, 1))
 
-    to, message = recipient(mail), compose(mail, SETTINGS, password=None)
+    to, message = recipient(mail), compose(mail, SETTINGS, secret=None)
 
     assert parse_address(to.addr_spec) == to.addr_spec
     assert to.domain == email.rpartition("@")[2]
@@ -91,8 +89,8 @@ def test_every_address_is_the_same_mailbox_to_us_and_to_the_server(email: str) -
 def test_every_try_of_a_mail_is_the_same_bytes() -> None:
     again = replace(MAIL, tries=7, leased_at=NOON.replace(hour=13))
 
-    assert flatten_message(compose(MAIL, SETTINGS, password=None)) == flatten_message(
-        compose(again, SETTINGS, password=None)
+    assert flatten_message(compose(MAIL, SETTINGS, secret=None)) == flatten_message(
+        compose(again, SETTINGS, secret=None)
     )
 
 
@@ -100,10 +98,27 @@ def test_a_long_table_line_arrives_unbroken() -> None:
     row = letters.OwnRow(legal_name="N" * 190, offers=())
     letter = letters.RepliesCompared(currency="EUR", tax_basis="net", group=(), own=(row,))
 
-    raw = flatten_message(compose(replace(MAIL, letter=letter), SETTINGS, password=None))
+    raw = flatten_message(
+        compose(replace(MAIL, mail=replace(MAIL.mail, letter=letter)), SETTINGS, secret=None)
+    )
 
     assert max(map(len, raw.splitlines())) <= 78
     assert "N" * 190 in message_from_bytes(raw, policy=default).get_content()
+
+
+@pytest.mark.parametrize(
+    "url", ["portal.example", "https://portal.example/", "https://portal.example/?a", "https://a b"]
+)
+def test_an_address_of_the_portal_that_no_link_can_begin_with_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(ValidationError, match="portal_url"):
+        Settings(**{**GIVEN, "portal_url": url})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://portal.example", "http://127.0.0.1:8080", "https://[::1]", "https://a.example/b"]
+)
+def test_a_link_may_begin_with_any_plain_address_of_the_portal(url: str) -> None:
+    assert Settings(**{**GIVEN, "portal_url": url}).portal_url == url
 
 
 @pytest.mark.parametrize("sender", ["Linepool <a@b.example>", "a@b.example\nBcc: m@example.org", "nobody"])

@@ -15,6 +15,7 @@ def test_pauses_double_up_to_their_limit() -> None:
         "secret": "11" * 32,
         "postgres_dsn": "postgresql://nowhere.invalid",
         "mail_from": "linepool@mail.example",
+        "portal_url": "https://portal.example",
         "smtp_host": "127.0.0.1",
         "smtp_port": 25,
         "mail_retry_s": 5,

@@ -5,10 +5,18 @@ from uuid import UUID
 
 import pytest
 
-from services.notification import domain, letters
-from services.notification.domain import Known, Told
-from services.notification.participation import Invitation
-from shared.messages.aggregation import BuyerJoined, CredentialAssigned, Identifier
+from services.notification import letters
+from services.notification.domain import personal, telling
+from services.notification.domain.mails import Sealed
+from services.notification.domain.participation import Invitation
+from services.notification.domain.telling import Known, Told
+from shared.messages.aggregation import (
+    BuyerJoined,
+    CredentialAssigned,
+    GroupDissolved,
+    Identifier,
+    MinimumMissed,
+)
 from shared.messages.base import Message
 from shared.messages.bidding import (
     Acknowledgement,
@@ -46,7 +54,7 @@ from tests.unit.notification.notification_facts import (
 
 
 def told(message: Message, known: Known | None = None) -> Told:
-    outcome = domain.tell(a_fact(message), known or everything_known())
+    outcome = telling.tell(a_fact(message), known or everything_known())
     assert outcome is not None
     return outcome
 
@@ -101,7 +109,7 @@ def test_the_loser_is_told_nothing_of_the_winner_or_the_buyers() -> None:
     ids=["no coordinator", "no membership", "a buyer missing"],
 )
 def test_an_award_waits_until_every_member_is_known(lacking: Known) -> None:
-    assert domain.tell(a_fact(provider_selected()), lacking) is None
+    assert telling.tell(a_fact(provider_selected()), lacking) is None
 
 
 def test_buyers_that_are_not_members_of_the_frozen_group_are_not_named_to_the_winner() -> None:
@@ -125,9 +133,9 @@ def test_buyers_that_are_not_members_of_the_frozen_group_are_not_named_to_the_wi
 def test_the_winner_hears_of_the_award_before_it_hears_of_its_terms(answer: Message) -> None:
     untold = everything_known(awards_told=frozenset())
 
-    assert domain.tell(a_fact(answer), untold) is None
+    assert telling.tell(a_fact(answer), untold) is None
     assert [provider for provider, _ in told(answer).notices] == [WINNER]
-    first, second = domain.in_order_of_telling([a_fact(answer), a_fact(provider_selected())])
+    first, second = telling.in_order_of_telling([a_fact(answer), a_fact(provider_selected())])
     assert (type(first.message), type(second.message)) == (type(provider_selected()), type(answer))
 
 
@@ -175,7 +183,7 @@ def test_one_contact_of_two_buyers_gets_one_mail_with_both_rows() -> None:
 
 
 def test_the_comparison_waits_for_its_document() -> None:
-    assert domain.tell(a_fact(replies_compared()), replace(everything_known(), comparisons={})) is None
+    assert telling.tell(a_fact(replies_compared()), replace(everything_known(), comparisons={})) is None
 
 
 def test_opening_and_comparing_nothing_make_one_mail_for_each_person() -> None:
@@ -254,7 +262,7 @@ def test_a_coordinator_who_is_also_a_buyers_contact_gets_one_mail_about_a_fact()
 def test_the_invitation_mail_waits_for_the_requests_title_and_deadline() -> None:
     distributed = RequestDistributed(purchase_id=PURCHASE, request_version=2, invited=2)
 
-    assert domain.tell(a_fact(distributed), everything_known()) is None
+    assert telling.tell(a_fact(distributed), everything_known()) is None
 
 
 def test_a_fact_and_a_person_always_give_the_same_mail_and_other_facts_another() -> None:
@@ -263,7 +271,7 @@ def test_a_fact_and_a_person_always_give_the_same_mail_and_other_facts_another()
     ids = [
         mail.mail_id
         for f in (fact, fact, other)
-        if (t := domain.tell(f, everything_known()))
+        if (t := telling.tell(f, everything_known()))
         for mail in t.mails
     ]
 
@@ -281,7 +289,7 @@ def test_a_message_that_nobody_is_told_about_is_a_mistake() -> None:
         qualification=1,
     )
     with pytest.raises(TypeError, match=r"nobody is told about linepool\.provider-invited\.v1"):
-        domain.tell(a_fact(event), everything_known())
+        telling.tell(a_fact(event), everything_known())
 
 
 def test_a_joining_is_told_to_the_buyers_contact() -> None:
@@ -292,7 +300,7 @@ def test_a_joining_is_told_to_the_buyers_contact() -> None:
         identifiers=CLINICS_BUYER.identifiers,
         contact_id=ADA,
     )
-    mail = domain.mail_about_joining(event, UUID(int=1))
+    mail = personal.mail_about_joining(event, UUID(int=1))
 
     assert (mail.person_id, mail.letter) == (ADA, letters.Joined(legal_name="Northgate Clinics Ltd"))
 
@@ -310,25 +318,11 @@ def a_credential(number: int) -> CredentialAssigned:
 
 
 def test_a_reissued_password_is_another_mail_and_neither_keeps_the_verifier() -> None:
-    first, second = (domain.mail_with_password(a_credential(number)) for number in (1, 2))
+    first, second = (personal.mail_with_password(a_credential(number)) for number in (1, 2))
 
     assert first.mail_id != second.mail_id
-    assert first.sealed_password == "Ym94"
+    assert first.sealed == Sealed(f"{COORDINATOR}/{PURCHASE}", "Ym94", None)
     assert "argon2id" not in repr(first)
-
-
-@pytest.mark.parametrize(
-    ("newest", "minutes_left", "reason"),
-    [(1, 1, None), (2, 1, "superseded"), (1, 0, "expired"), (None, 1, None)],
-)
-def test_a_password_that_is_void_is_not_sent_any_more(
-    newest: int | None, minutes_left: int, reason: str | None
-) -> None:
-    letter = domain.mail_with_password(a_credential(1)).letter
-    now = NOON.replace(minute=0) if minutes_left == 0 else NOON.replace(hour=11, minute=59)
-
-    assert domain.not_worth_sending(letter, now=now, newest_password=newest) == reason
-    assert domain.not_worth_sending(letters.NoReplies(), now=now, newest_password=9) is None
 
 
 def test_only_the_coordinator_learns_who_was_invited_and_what_they_did() -> None:
@@ -384,3 +378,38 @@ def test_a_question_is_told_to_the_coordinator_only() -> None:
 
     assert mail.person_id == COORDINATOR
     assert mail.letter == letters.QuestionWaits(question_id=UUID(int=8), question="Which floors?")
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        MinimumMissed(purchase_id=PURCHASE, buyers=2, lines=3, otherwise="coordinator_decides"),
+        GroupDissolved(purchase_id=PURCHASE, reason="Too few."),
+    ],
+)
+def test_what_becomes_of_an_open_group_is_told_to_who_is_in_it_now(fact: Message) -> None:
+    known = Known(
+        PURCHASE, coordinator_id=COORDINATOR, present=(CLINICS_BUYER,), buyers={FREIGHT: FREIGHT_BUYER}
+    )
+
+    assert recipients(told(fact, known)) == [COORDINATOR, ADA]
+    assert telling.tell(a_fact(fact), replace(known, coordinator_id=None)) is None
+
+
+def test_only_the_coordinator_is_asked_to_decide_about_a_small_group() -> None:
+    missed = MinimumMissed(purchase_id=PURCHASE, buyers=2, lines=3, otherwise="coordinator_decides")
+    known = replace(everything_known(), present=(CLINICS_BUYER,))
+
+    decides = {
+        mail.person_id: mail.letter.decides
+        for mail in told(missed, known).mails
+        if isinstance(mail.letter, letters.MinimumMissed)
+    }
+
+    assert decides == {COORDINATOR: True, ADA: False}
+
+
+def test_a_group_that_is_given_up_for_its_size_is_told_so_once() -> None:
+    missed = MinimumMissed(purchase_id=PURCHASE, buyers=2, lines=3, otherwise="dissolve")
+
+    assert told(missed).mails == ()

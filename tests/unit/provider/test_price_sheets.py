@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openpyxl.worksheet.worksheet import Worksheet
 
 from linepool.provider.errors import SheetError
-from linepool.provider.sheet import FIXED, PRICES, price_sheet, services_of
+from linepool.provider.sheet import FIXED, FIXED_ROW, PRICES, price_sheet, services_of
 from linepool.provider.sheet_reading import FILE_BYTES, read_sheet
 from shared.messages.providers import Offer
 from tests.unit.provider.a_request import a_request, an_offer
@@ -203,6 +203,17 @@ def test_a_hostile_file_is_refused_in_one_sentence(
     with pytest.raises(SheetError) as caught:
         read_sheet(packed(tmp_path, **parts), CONTENT)
     assert str(caught.value) == reason
+
+
+def test_a_sheet_with_rows_out_of_order_is_refused_because_a_price_would_be_lost(tmp_path: Path) -> None:
+    name = "xl/worksheets/sheet1.xml"
+    with ZipFile(BytesIO(price_sheet(CONTENT, an_offer()))) as good:
+        whole = good.read(name)
+    row = b'<row r="%d"' % FIXED_ROW
+    backwards = whole.replace(row, b'<row r="2"')
+    assert backwards != whole
+    with pytest.raises(SheetError, match=f"rows out of order \\(row 2 after row {FIXED_ROW - 1}\\)"):
+        read_sheet(packed(tmp_path, **{name: backwards}), CONTENT)
 
 
 @pytest.mark.timeout(20)

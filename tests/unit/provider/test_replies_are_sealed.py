@@ -2,25 +2,42 @@
 
 import json
 from base64 import b64decode
+from datetime import datetime
 from decimal import Decimal
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from linepool.custodian.keys import key_for
 from linepool.provider.bundle import Keys
 from linepool.provider.errors import OfferError, RequestError, SealError
 from linepool.provider.pricing import preview
 from linepool.provider.request import Request
 from linepool.provider.sealing import BLOCK, make_reply
 from shared.messages.providers import Offer, ReplySubmitted
-from shared.sealing import offer_info, open_sealed, private_key, public_key_b64
+from shared.sealing import (
+    custodian_info,
+    offer_info,
+    open_bytes,
+    open_sealed,
+    private_key,
+    public_key_b64,
+    read_private_key,
+)
 from shared.signing import is_signed, seal_key_statement
 from tests.unit.provider.a_request import BOX_KEY, KEYS, PROVIDER, PURCHASE, a_request, an_offer
 
+DOCS = Path(__file__).parents[3] / "docs"
 SEALED = a_request(sealed=True)
+CUSTODIAN_KEY = private_key(b"c" * 32, "a custodian's")
+SEALED_TWICE = a_request(
+    sealed=True, custodian={"name": "Meier & Partners", "public_key": public_key_b64(CUSTODIAN_KEY)}
+)
 USAGE = {"kind": "usage", "service": "voice.day", "unit": "MIN", "price": Decimal("0.10")}
 DATA = {"kind": "usage", "service": "data", "unit": "E34", "price": Decimal("2.00")}
 NIGHT = {"kind": "usage", "service": "voice.night", "unit": "MIN", "price": Decimal("0.05")}
@@ -28,6 +45,16 @@ NIGHT = {"kind": "usage", "service": "voice.night", "unit": "MIN", "price": Deci
 
 def reply(request: Request, offer: Offer, *, revision: int = 1, keys: Keys = KEYS) -> ReplySubmitted:
     return make_reply(request, offer, provider_id=PROVIDER, revision=revision, keys=keys)
+
+
+def plain_provider() -> ModuleType:
+    """The example, as it stands."""
+    spec = spec_from_file_location("plain_provider", DOCS / "examples" / "plain_provider.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def opened(message: ReplySubmitted, info: str) -> bytes:
@@ -47,6 +74,43 @@ def test_a_sealed_reply_opens_for_its_purchase_version_provider_and_revision_onl
     ):
         with pytest.raises(ValueError, match="does not open"):
             opened(message, other)
+
+
+def test_a_reply_to_a_request_with_a_custodian_opens_with_both_keys_and_with_neither_alone() -> None:
+    message = reply(SEALED_TWICE, an_offer(), revision=3)
+    inner = opened(message, offer_info(PURCHASE, 1, PROVIDER, 3))
+    assert b"Offer" not in inner
+    with pytest.raises(ValueError, match="does not open"):
+        open_bytes(CUSTODIAN_KEY, b64decode(message.sealed_offer or ""), offer_info(PURCHASE, 1, PROVIDER, 3))
+    content = open_bytes(CUSTODIAN_KEY, inner, custodian_info(PURCHASE, 1, PROVIDER, 3))
+    assert Offer.model_validate_json(content) == an_offer()
+    assert len(content) == BLOCK
+    for other in (
+        custodian_info(PURCHASE, 1, PROVIDER, 2),
+        custodian_info(PURCHASE, 2, PROVIDER, 3),
+        custodian_info(PURCHASE, 1, "briobriobrio", 3),
+        offer_info(PURCHASE, 1, PROVIDER, 3),
+    ):
+        with pytest.raises(ValueError, match="does not open"):
+            open_bytes(CUSTODIAN_KEY, inner, other)
+
+
+def test_a_provider_without_our_code_seals_twice_as_well() -> None:
+    assert KEYS.seal_keys is not None
+    for request in (SEALED, SEALED_TWICE):
+        said = plain_provider().reply(
+            json.loads(request.presented.to_bytes()), PROVIDER, "0.10", KEYS.seal_keys
+        )
+        content = opened(ReplySubmitted.model_validate(said), offer_info(PURCHASE, 1, PROVIDER, 1))
+        if request is SEALED_TWICE:
+            content = open_bytes(CUSTODIAN_KEY, content, custodian_info(PURCHASE, 1, PROVIDER, 1))
+        assert Offer.model_validate_json(content).name == "Plain"
+
+
+def test_a_custodian_s_key_that_nothing_can_be_sealed_for_is_refused_in_a_sentence() -> None:
+    request = a_request(sealed=True, custodian={"name": "Meier", "public_key": "A" * 43 + "="})
+    with pytest.raises(SealError, match="is not an X25519 key"):
+        reply(request, an_offer())
 
 
 def test_the_length_of_a_sealed_reply_tells_little() -> None:
@@ -126,8 +190,7 @@ def test_a_document_that_is_not_its_manifests_is_refused() -> None:
 
 
 def test_the_vector_for_other_languages_is_what_we_do() -> None:
-    file = Path(__file__).parents[3] / "docs" / "providers" / "seal-vector.json"
-    vector = json.loads(file.read_text())
+    vector = json.loads((DOCS / "providers" / "seal-vector.json").read_text())
     private = X25519PrivateKey.from_private_bytes(b64decode(vector["private_key"]))
     about = UUID(vector["purchase_id"]), vector["request_version"]
     assert public_key_b64(private) == vector["public_key"]
@@ -135,4 +198,20 @@ def test_the_vector_for_other_languages_is_what_we_do() -> None:
     assert is_signed(vector["seal_keys"], vector["key_statement"].encode(), vector["key_signature"])
     assert offer_info(*about, vector["provider_id"], vector["revision"]) == vector["info"]
     content = open_sealed(private, vector["sealed_offer"], vector["info"])
+    assert content == vector["content"].encode().ljust(vector["content_bytes"])
+
+
+def test_the_vector_of_two_layers_for_other_languages_is_what_we_do() -> None:
+    vector = json.loads((DOCS / "providers" / "seal-twice-vector.json").read_text())
+    opener, custodian = (read_private_key(vector[name]) for name in ("private_key", "custodian_private_key"))
+    assert public_key_b64(opener) == vector["public_key"]
+    assert public_key_b64(custodian) == vector["custodian_public_key"]
+    about = UUID(vector["purchase_id"]), vector["request_version"], vector["provider_id"], vector["revision"]
+    assert (offer_info(*about), custodian_info(*about)) == (vector["info"], vector["custodian_info"])
+    deadline = datetime.fromisoformat(vector["deadline"])
+    assert public_key_b64(
+        key_for(b64decode(vector["custodian_secret"]), about[0], deadline)
+    ) == public_key_b64(custodian)
+    inner = open_sealed(opener, vector["sealed_offer"], vector["info"])
+    content = open_bytes(custodian, inner, vector["custodian_info"])
     assert content == vector["content"].encode().ljust(vector["content_bytes"])

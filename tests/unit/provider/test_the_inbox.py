@@ -1,15 +1,19 @@
 """The inbox's folders: harmless names, escaped pages, and nothing that was filled in is lost."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
+from linepool.client.journal import Entry
 from linepool.provider.bundle import Bundle
 from linepool.provider.errors import BundleError, RequestError
-from linepool.provider.inbox import Folder, file_names, folder_of
+from linepool.provider.inbox import NOTICES, Folder, file_names, folder_of, write_notices
 from linepool.provider.page import request_page
+from shared.envelope import read_headers
 from tests.unit.provider.a_request import PURCHASE, a_request
 
 HOSTILE = "<script>alert(1)</script>"
@@ -139,3 +143,24 @@ def test_a_broken_bundle_is_refused_in_one_sentence(
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"linepool\.json cannot be read"):
         Bundle.read(tmp_path)
+
+
+def a_notice(id_: str, said: str, offset: int) -> Entry:
+    headers = (("ce_id", id_.encode()), ("ce_type", b"linepool.receipt-issued.v1"))
+    body = orjson.dumps({"said": said})
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    return Entry("notices.kitakitakita", 0, offset, None, body, headers, at, read_headers(headers))
+
+
+def test_notices_that_were_kept_stay_when_the_topic_has_them_no_longer(tmp_path: Path) -> None:
+    write_notices(tmp_path, [a_notice("1", "a", 0), a_notice("2", "b", 1), a_notice("1", "a", 2)])
+    # The topic was cut at both ends since: the first is gone, and another stands where the second was.
+    write_notices(tmp_path, [a_notice("2", "b", 0), a_notice("3", "c", 1)])
+    kept = [orjson.loads(line) for line in (tmp_path / NOTICES).read_bytes().splitlines()]
+    assert [(one["id"], one["message"]["said"]) for one in kept] == [("1", "a"), ("2", "b"), ("3", "c")]
+
+
+def test_another_notice_under_the_same_id_is_kept_beside_the_first(tmp_path: Path) -> None:
+    write_notices(tmp_path, [a_notice("1", "a", 0)])
+    write_notices(tmp_path, [a_notice("1", "another", 0)])
+    assert len((tmp_path / NOTICES).read_bytes().splitlines()) == 2

@@ -207,7 +207,11 @@ def test_a_chain_without_its_end_is_missed_once_something_goes_beyond_it() -> No
     desk.checkpoint(1)
     cut = [*desk.notices[:2], desk.notices[3]]
     assert kinds(cut) == set()
-    assert kinds(cut, last) == {"not_in_chain"}
+    found = check(cut, last)
+    assert (found.receipt, [fault.kind for fault in found.faults]) == ("not reached", ["missing"])
+    assert found.faults[0].why == (
+        "the receipt is answer 3, and the last here is 2: fetch the newer notices, and verify again"
+    )
     desk.prove(1)
     assert kinds([*cut, desk.notices[-1]]) == {"missing"}
 

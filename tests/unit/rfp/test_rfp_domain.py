@@ -1,3 +1,4 @@
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import get_args
@@ -11,8 +12,9 @@ from services.rfp import domain
 from services.rfp.domain import MOVES, Buyer, Issue, Move, Provider, Request, State
 from shared.envelope import Actor
 from shared.messages.aggregation import GroupAggregated, Period
-from shared.messages.rfp import DescribeNeed, ProviderRule, ServiceNeed, SetProviderList
+from shared.messages.rfp import Custodian, DescribeNeed, ProviderRule, ServiceNeed, SetProviderList
 from shared.outcomes import NotYet, Refusal
+from shared.sealing import private_key, public_key_b64
 
 PURCHASE, COORDINATOR = UUID(int=9), UUID(int=1)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -77,6 +79,19 @@ def test_only_the_coordinator_orders_and_a_group_may_still_become_known() -> Non
     assert isinstance(domain.may_coordinate(None, actor), NotYet)
     assert isinstance(domain.may_coordinate(replace(DRAFT, coordinator_id=None), actor), NotYet)
     assert isinstance(domain.may_coordinate(DRAFT, Actor(person_id=PURCHASE, role="coordinator")), Refusal)
+
+
+def test_a_custodian_for_whose_key_nothing_can_be_sealed_is_refused_when_the_need_is_described() -> None:
+    def described(key: str) -> Refusal | NotYet | None:
+        custodian = Custodian(name="Meier & Partners", public_key=key)
+        return domain.may_describe(DRAFT, NEED.model_copy(update={"custodian": custodian}))
+
+    assert described(public_key_b64(private_key(bytes(32), "a custodian's"))) is None
+    # Points of small order: whoever agrees on a secret with them agrees on one that everybody knows.
+    for point in (bytes(32), (1).to_bytes(32, "little")):
+        refusal = described(b64encode(point).decode())
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason == "custodian_key_unusable"
 
 
 def test_a_complete_draft_is_issued() -> None:

