@@ -12,6 +12,7 @@ from linepool.demo.story import Sealed
 from linepool.demo.telling import ClaimError
 from linepool.demo.waiting import PATIENCE
 from shared.messages.providers import Offer, ReplySubmitted
+from shared.messages.rfp import DeadlinePassed
 
 SCHEMAS = ("bidding", "opener")
 """Whatever bidding and the opener keep."""
@@ -38,6 +39,10 @@ async def look_at_sealed_replies(stage: Stage, offers: Mapping[str, Offer]) -> L
     entries = await read_all(stage.connection(stage.stack.admin), topics, within=PATIENCE)
     values = await _values(stage)
     at = datetime.now(UTC)
+    if any(one.says(DeadlinePassed, stage.purchase_id) for one in stage.watcher.journal.entries):
+        raise ClaimError(
+            "the deadline passed before the sealed replies were looked at; --reply-seconds gives more time"
+        )
     replies = [one.message for one in entries if isinstance(one.message, ReplySubmitted)]
     sealed = tuple(one.sealed_offer for one in replies if one.sealed_offer)
     tell.say(f"All that the broker has of the first offer: {sealed[0][:_EXCERPT] if sealed else ''}...")

@@ -382,8 +382,9 @@ async def buy(
     *,
     seconds: float | Callable[[], float],
 ) -> None:
-    """Run the whole purchase; its deadline is so many seconds after the need is described."""
+    """Run the whole purchase; its deadline is so many seconds after the group is closed and the need is described."""
     await form(world, purchase)
+    await world.until(GroupAggregated, purchase.purchase_id)
     ahead = seconds if isinstance(seconds, int | float) else seconds()
     snapshot = await issue(world, purchase, datetime.now(UTC) + timedelta(seconds=ahead))
     await verify(world, purchase, snapshot)

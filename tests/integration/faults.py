@@ -34,7 +34,7 @@ async def meanwhile(
 
     async def later(number: int, purchase: Purchase) -> None:
         await asyncio.sleep(number * apart)
-        await buy(system, purchase, seconds=system.soon(faults=takes))
+        await buy(system, purchase, seconds=lambda: system.soon(faults=takes))
 
     async with asyncio.TaskGroup() as tasks:
         for number, purchase in enumerate(purchases):

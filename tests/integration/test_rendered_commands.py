@@ -40,7 +40,9 @@ def environment(stack: Stack, tmp_path: Path) -> dict[str, str]:
     """Kafka's tools by their names, and the variables that the script asks for."""
     classes = os.pathsep.join(map(str, [*kafka_jars(), kafka_tools()]))
     for name, main in TOOLS.items():
-        command = [*JAVA, "-cp", classes, f"org.apache.kafka.tools.{main}"]
+        # The classes are read once for all the starts of a tool.
+        archive = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={tmp_path / main}.jsa"]
+        command = [*JAVA, *archive, "-cp", classes, f"org.apache.kafka.tools.{main}"]
         tool = tmp_path / "bin" / name
         tool.parent.mkdir(exist_ok=True)
         tool.write_text(f'#!/bin/sh\n{WATCHED}\nexec {shlex.join(command)} "$@"\n')

@@ -72,7 +72,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_what_up_leaves_running_is_looked_into_and_the_purchase_goes_on_to_its_end(
     terminal: Terminal,
 ) -> None:
-    said = terminal.run("up", "--usage", "usage.csv", "--providers", "3")
+    said = terminal.run("up", "--usage", "usage.csv", "--providers", "3", "--reply-seconds", "90")
     coordinator = re.findall(r"export LINEPOOL_SESSION=(\S+)", said)[0]
     member = re.findall(r" LINEPOOL_SESSION=(\S+) linepool compare", said)[0]
     assert Path(coordinator).stat().st_mode & 0o077 == 0
