@@ -32,7 +32,7 @@ unit: $(READY) ## the decisions alone, in seconds
 test: in-process integration ## all tests but the full sweep, soak and containers
 
 in-process: $(READY)
-	$(BIN)/pytest -n 2 tests/unit tests/contract tests/service tests/flow
+	$(BIN)/pytest -n 2 -m "not soak" tests/unit tests/contract tests/service tests/flow
 
 integration: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not sweep and not soak and not chart" tests/integration

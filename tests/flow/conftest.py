@@ -11,6 +11,7 @@ import pytest
 from deploy.local.mail import LocalMail
 from deploy.local.postgres import LocalPostgres
 from services.bidding.comparing import worker_process
+from tests.flow import pace
 from tests.flow.system import PartitionedKafka, Parts, System, five_services
 from tests.flow.visiting import Visitor, visiting
 
@@ -39,6 +40,15 @@ def kafka() -> PartitionedKafka:
 def parts(database: str, kafka: PartitionedKafka, mail: LocalMail, worker: Executor) -> Parts:
     """What a system is made of, for a test that starts more than one."""
     return Parts(database, kafka, mail, worker)
+
+
+@pytest.fixture(autouse=True)
+async def measured(parts: Parts) -> None:
+    """See how fast this machine is, once."""
+    if not pace.is_measured():
+        async with five_services(Parts(parts.dsn, PartitionedKafka(), parts.mail, parts.worker)) as system:
+            await pace.measure(system)
+            await system.forget()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from linepool.operating import database
 from shared.chain import LogEntry
 from shared.readback import own_streams
 from tests.conftest import SERVICES
+from tests.flow.pace import soon
 from tests.flow.purchase import Purchase, buy, register
 from tests.flow.system import PartitionedKafka, Parts, five_services
 
@@ -193,7 +194,7 @@ class Vandal:
 async def vandal(parts: Parts) -> AsyncIterator[Vandal]:
     async with five_services(parts) as system:
         await register(system, AIKO, BRIO, CORA)
-        await buy(system, Purchase((AIKO, BRIO, CORA)), seconds=lambda: 15.0)
+        await buy(system, Purchase((AIKO, BRIO, CORA)), seconds=soon)
         await system.rest()
     admin = await asyncpg.connect(parts.dsn)
     for service in SERVICES:

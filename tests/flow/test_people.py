@@ -30,13 +30,12 @@ from shared.messages.people import (
     RevokeInvitation,
 )
 from tests.flow.judged import judged, mails_to
+from tests.flow.pace import soon
 from tests.flow.purchase import Purchase, bid, conclude, issue, register, verify
 from tests.flow.system import PORTAL_URL, Parts, System, five_services
 from tests.flow.visiting import Visitor, visiting
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
-SECONDS = 20.0
-"""From the need to the deadline: more than a machine takes that hashes passwords meanwhile."""
 OWN, OTHER = "nine green bottles on a wall", "eight green bottles on a wall"
 
 
@@ -120,7 +119,7 @@ async def test_an_invited_buyer_joins_by_the_link_in_its_mail_and_takes_part_to_
         for part in (1, 2):
             await system.order(purchase.reporting(number, part), purchase.coordinator)
     await system.order(CloseGroup(purchase_id=purchase.purchase_id), purchase.coordinator)
-    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=SECONDS))
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=2 * soon()))
     await verify(system, purchase, snapshot)
     await bid(system, purchase)
     await conclude(system, purchase)

@@ -15,9 +15,10 @@ from shared.messages.bidding import (
 )
 from shared.messages.notification import AwardNotified
 from tests.flow.judged import judged
+from tests.flow.pace import soon
 from tests.flow.purchase import Purchase, bid, form, issue, register, verify
 from tests.flow.system import Parts, System
-from tests.flow.test_people import OTHER, OWN, PASSWORD, SECONDS, open_and_sign_in
+from tests.flow.test_people import OTHER, OWN, PASSWORD, open_and_sign_in
 from tests.flow.visiting import Visitor, visiting
 
 AIKO, BRIO, CORA = "aikoaikoaiko", "briobriobrio", "coracoracora"
@@ -51,7 +52,7 @@ async def compared(system: System, visitor: Visitor, purchase: Purchase) -> Repl
     await form(system, purchase)
     initial = await visitor.mailed(purchase.contact(0).email, PASSWORD)
     await visitor.sign_in(purchase.contact(0).email, initial, new_password=OWN)
-    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=SECONDS))
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=2 * soon()))
     await verify(system, purchase, snapshot)
     await bid(system, purchase)
     found = await system.until(RepliesCompared, purchase.purchase_id)

@@ -26,11 +26,11 @@ from shared.messages.distribution import RequestDistributed
 from shared.messages.rfp import RequestDrafted, RequestIssued
 from shared.tracing import Traces, message_span
 from shared.workers import measure
+from tests.flow.pace import soon
 from tests.flow.purchase import Purchase, bid, conclude, form, issue, register, verify
 from tests.flow.system import System
 
 PROVIDERS = ("aikoaikoaiko", "briobriobrio", "coracoracora")
-SECONDS = 25.0
 
 
 async def steps(system: System, purchase: Purchase) -> set[str]:
@@ -69,7 +69,7 @@ async def test_where_a_purchase_waits_is_known_at_every_step(system: System) -> 
     await system.until(RequestDrafted, about)
     await system.rest()
     assert await steps(system, purchase) == {"request"}
-    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=SECONDS))
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=2 * soon()))
     await system.until(BidBoxReady, about)
     await system.rest()
     assert await steps(system, purchase) == {"verification", "qualification", "replies"}
@@ -133,7 +133,7 @@ async def test_one_purchase_is_one_connected_trace(system: System) -> None:
     purchase = Purchase(PROVIDERS)
     await register(system, *PROVIDERS)
     await form(system, purchase)
-    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=SECONDS))
+    snapshot = await issue(system, purchase, datetime.now(UTC) + timedelta(seconds=2 * soon()))
     await verify(system, purchase, snapshot)
     await bid(system, purchase)
     await conclude(system, purchase)
