@@ -7,6 +7,7 @@ from linepool.client.connection import Connection
 from linepool.client.journal import partitions_of
 from linepool.operating import OperatingError
 from shared.adoption import RELAY
+from shared.fetched import fetch_safely
 from shared.relay import RELAY_LOCK
 
 
@@ -49,6 +50,7 @@ async def forget_positions(connection: asyncpg.Connection, service: str, kafka: 
 
 async def _ends(kafka: Connection, topics: set[str]) -> dict[TopicPartition, int]:
     """Return where the topics end that are there."""
+    fetch_safely()
     consumer = AIOKafkaConsumer(**kafka.arguments(), client_id=f"{kafka.username}-ends")
     await consumer.start()
     try:

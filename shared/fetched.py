@@ -7,13 +7,14 @@ Recompressing at the broker (`compression.type` on the topic) is no way out: the
 hundred bytes that announces a large record ends it.
 """
 
+import asyncio
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
@@ -33,9 +34,25 @@ _CODEC = 0x07
 _LOG_APPEND_TIME = 0x08
 
 
-def read_batches_safely() -> None:
-    """Let every consumer of this process read batches as this module does."""
+def fetch_safely() -> None:
+    """Let every consumer of this process read batches as this module does, and stop at any moment."""
     fetcher.MemoryRecords = FetchedRecords
+    consumer.Fetcher = StoppableFetcher
+
+
+class StoppableFetcher(fetcher.Fetcher):  # type: ignore[misc] # aiokafka has no types
+    """A fetcher whose consumer can be stopped while the broker does not answer.
+
+    aiokafka's own pauses after a failed fetch; `stop` in that pause raises `CancelledError` at whoever called it, and leaves the
+    connections open.
+    """
+
+    async def _proc_fetch_request(self, *request: Any) -> bool:
+        try:
+            woken: bool = await super()._proc_fetch_request(*request)
+        except asyncio.CancelledError:
+            return False
+        return woken
 
 
 @dataclass(frozen=True)

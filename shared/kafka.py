@@ -15,6 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from faststream.security import SASLScram512
 
 from shared.crash import crash
+from shared.fetched import fetch_safely
 from shared.relay import SEND_TIMEOUT_S, Sent, headers_of
 from shared.settings import ServiceSettings
 
@@ -200,6 +201,7 @@ async def sender(settings: ServiceSettings) -> AsyncIterator[KafkaSender]:
 @asynccontextmanager
 async def reader(settings: ServiceSettings) -> AsyncIterator[AIOKafkaConsumer]:
     """Start a consumer outside any group, for reading ends and own streams."""
+    fetch_safely()
     consumer = AIOKafkaConsumer(
         **login(settings),
         client_id=f"{settings.kafka_username}-reader",

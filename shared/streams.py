@@ -17,7 +17,7 @@ from faststream.kafka import KafkaBroker, KafkaRouter
 
 from shared.bodies import decode
 from shared.delivery import Delivery
-from shared.fetched import read_batches_safely
+from shared.fetched import fetch_safely
 from shared.messages import Message, registry
 from shared.messages.base import Role
 from shared.positions import SeekToPositions
@@ -127,7 +127,7 @@ class Streams:
 
 def make_broker(settings: ServiceSettings, wiring: Wiring, security: Any = None) -> KafkaBroker:
     """Return the broker whose every delivery passes through `Delivery`; it only consumes, the relay sends."""
-    read_batches_safely()
+    fetch_safely()
     take_turns()
     return KafkaBroker(
         settings.kafka_servers,

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from linepool.audit.evidence import Topic
 from linepool.client.connection import Connection
 from linepool.client.journal import Entry, entry_of, partitions_of
-from shared.fetched import read_batches_safely
+from shared.fetched import fetch_safely
 
 _POLL_MS = 500
 
@@ -50,7 +50,7 @@ async def open_reading(kafka: Connection, names: Sequence[str]) -> AsyncIterator
         KafkaError: the broker is away or refuses the login.
         TimeoutError: a topic is not there.
     """
-    read_batches_safely()
+    fetch_safely()
     consumer = AIOKafkaConsumer(
         **kafka.arguments(),
         client_id=f"{kafka.username}-audit",

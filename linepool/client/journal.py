@@ -14,7 +14,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from linepool.client.connection import Connection
 from shared.envelope import Received, read_headers
-from shared.fetched import read_batches_safely
+from shared.fetched import fetch_safely
 from shared.messages import Message, registry
 
 M = TypeVar("M", bound=Message)
@@ -231,7 +231,7 @@ async def open_journal(
         KafkaError: the broker is away or refuses the login.
         TimeoutError: a topic is not there.
     """
-    read_batches_safely()
+    fetch_safely()
     consumer = AIOKafkaConsumer(
         **connection.arguments(),
         client_id=f"{connection.username}-journal",
@@ -255,6 +255,7 @@ async def open_journal(
 
 async def topic_names(connection: Connection) -> list[str]:
     """Return the topics that the login may see, without the prefix, in order. Kafka's own are left out."""
+    fetch_safely()
     consumer = AIOKafkaConsumer(**connection.arguments(), client_id=f"{connection.username}-topics")
     await consumer.start()
     try:

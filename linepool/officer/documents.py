@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from linepool.client.connection import Connection
 from linepool.client.journal import entry_of, partitions_of
 from shared.documents import join
-from shared.fetched import read_batches_safely
+from shared.fetched import fetch_safely
 from shared.messages.base import Document
 from shared.messages.evidence import EvidencePart, Party
 
@@ -45,7 +45,7 @@ async def read_papers(connection: Connection, purchase_id: UUID) -> list[Paper]:
 
     Raises KafkaError where the broker is away or refuses the login.
     """
-    read_batches_safely()
+    fetch_safely()
     papers: dict[tuple[Party, UUID, str, str, str], Paper] = {}
     consumer = AIOKafkaConsumer(**connection.arguments(), client_id=f"{connection.username}-evidence")
     try:

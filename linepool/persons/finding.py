@@ -17,7 +17,7 @@ from deploy.access.model import Topic, roles, topics
 from linepool.client.connection import Connection
 from linepool.client.journal import partitions_of
 from shared.envelope import read_headers
-from shared.fetched import read_batches_safely
+from shared.fetched import fetch_safely
 from shared.messages import registry
 from shared.messages.aggregation import AddBuyer, Contact, ContactRecorded, OpenGroup
 from shared.messages.people import AppointAuditor, ChangeContact, InviteBuyer
@@ -196,7 +196,7 @@ async def records_of(
     kafka: Connection, wanted: Iterable[Topic]
 ) -> AsyncIterator[tuple[Topic, ConsumerRecord]]:
     """Yield all that stands on topics now, in the order of each partition. Raises KafkaError where they cannot be read."""
-    read_batches_safely()
+    fetch_safely()
     consumer = AIOKafkaConsumer(**kafka.arguments(), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()

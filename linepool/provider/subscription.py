@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from linepool.client.journal import Entry, entry_of
 from linepool.provider.bundle import Bundle
+from shared.fetched import fetch_safely
 
 _POLL_MS = 500
 
@@ -64,6 +65,7 @@ async def subscribe(bundle: Bundle, *, group: str = "listen") -> AsyncIterator[S
         KafkaError: the broker is away or refuses the login.
     """
     connection, provider_id = bundle.connection, bundle.provider_id
+    fetch_safely()
     consumer = AIOKafkaConsumer(
         *(connection.topic(f"{kind}.{provider_id}") for kind in ("invitations", "notices")),
         **connection.arguments(),

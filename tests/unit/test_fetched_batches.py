@@ -1,19 +1,22 @@
 """No batch of records that a broker accepts stops whoever reads it."""
 
+import asyncio
 import gzip
 import struct
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import cramjam
 import pytest
 from aiokafka import TopicPartition
 from aiokafka import codec as aiokafka_codec
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
+from aiokafka.errors import RequestTimedOutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.fetched import UNREADABLE, FetchedRecords, read_batches_safely
+from shared.fetched import UNREADABLE, FetchedRecords, fetch_safely
 from shared.unpacking import UNPACKED_BYTES, CannotUnpackError, unpack
 from tests.raw_batches import CODECS, raw_batch, raw_record
 
@@ -22,7 +25,7 @@ GOOD = raw_batch(raw_record(b"good", headers=[(b"ce_id", b"1"), (b"none", None)]
 
 def read(*batches: bytes) -> list[Any]:
     """Read as a consumer does, from offset 0 on; batches lie behind one another."""
-    read_batches_safely()
+    fetch_safely()
     data, offset = b"", 0
     for batch in batches:
         last = struct.unpack_from(">i", batch, 23)[0]
@@ -200,3 +203,22 @@ def test_a_valid_payload_with_any_bytes_changed_never_stops_the_reading(
         changed[at % len(changed)] = value
     found = read(raw_batch(bytes(changed), 4, codec=CODECS[name]), GOOD)
     assert found[-1].value == b"good"
+
+
+async def test_a_consumer_stops_in_the_pause_after_a_failed_fetch() -> None:
+    fetch_safely()
+    asked = asyncio.Event()
+
+    class Away:
+        async def send(self, *_request: object) -> None:
+            asked.set()
+            raise RequestTimedOutError
+
+    fetching = consumer.Fetcher.__new__(consumer.Fetcher)
+    fetching._client, fetching._retry_backoff = Away(), 60
+    pending = asyncio.create_task(fetching._proc_fetch_request(None, 1, SimpleNamespace(topics=[])))
+    await asyncio.wait_for(asked.wait(), 5)
+    fetching._fetch_task = asyncio.create_task(asyncio.Event().wait())
+    fetching._fetch_waiters, fetching._pending_tasks = set(), {pending}
+    await fetching.close()
+    assert pending.done()
