@@ -449,4 +449,6 @@ def mails_of(purchase: Purchase) -> list[tuple[UUID, str]]:
     mails = [(person, kind) for person in people for kind in for_all]
     mails += [(person, "joined") for person in people[1:]]
     mails += [(person, "initial_password") for person in people]
+    if purchase.custodian_secret is not None:
+        mails.append((people[0], "key_awaited"))
     return [*mails, (people[0], "terms_to_accept")]

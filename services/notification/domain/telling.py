@@ -1,19 +1,19 @@
 """Who is told what about a fact, and what must be known before it can be told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from services.notification import letters
-from services.notification.domain.comparison import ComparedBuyer, ComparedReply, Comparison
+from services.notification.domain.comparison import ComparedBuyer, ComparedReply
+from services.notification.domain.known import Buyer, Fact, Known
 from services.notification.domain.mails import Mail, mail
-from services.notification.domain.participation import Invitation, participants
+from services.notification.domain.participation import participants
 from services.notification.letters import Letter
 from shared.envelope import derived_id
-from shared.messages.aggregation import GroupDissolved, Identifier, MinimumMissed
-from shared.messages.base import Message, ProviderId
+from shared.messages.aggregation import GroupDissolved, MinimumMissed
+from shared.messages.base import ProviderId
 from shared.messages.bidding import (
     Notice,
     ProviderSelected,
@@ -33,63 +33,13 @@ from shared.messages.notification import (
     RejectionNotified,
     UnsuccessfulNotified,
 )
-from shared.messages.rfp import GroupNotQualified, GroupQualified, QualificationLapsed, RequestCancelled
-
-
-@dataclass(frozen=True)
-class Buyer:
-    """A member of the group, and the person to write to about it."""
-
-    buyer_id: UUID
-    legal_name: str
-    identifiers: tuple[Identifier, ...]
-    contact_id: UUID
-
-
-@dataclass(frozen=True)
-class Request:
-    """What people are told of an issued version of the request."""
-
-    title: str
-    deadline: datetime
-
-
-@dataclass(frozen=True)
-class Fact:
-    """Something that people or providers are told about, and the id of the message that said it."""
-
-    cause_id: UUID
-    message: Message
-
-
-@dataclass(frozen=True)
-class Known:
-    """All that has arrived about one purchase so far."""
-
-    purchase_id: UUID
-    coordinator_id: UUID | None = None
-    member_ids: tuple[UUID, ...] | None = None
-    """Set once the membership is frozen."""
-    present: tuple[Buyer, ...] = ()
-    """The members as the last fact about the group's membership left them."""
-    needed: letters.Smallest | None = None
-    """How large the group must become."""
-    buyers: Mapping[UUID, Buyer] | None = None
-    requests: Mapping[int, Request] | None = None
-    comparisons: Mapping[str, Comparison] | None = None
-    """By SHA-256; those whose parts are complete."""
-    awards_told: frozenset[int] = frozenset()
-    invitations: tuple[Invitation, ...] = ()
-    opened: RepliesOpened | None = None
-    """What bidding said when it opened the box."""
-
-    @property
-    def members(self) -> tuple[Buyer, ...] | None:
-        """The members of the frozen group, or None while one of them is unknown."""
-        buyers = self.buyers or {}
-        if self.member_ids is None or any(buyer_id not in buyers for buyer_id in self.member_ids):
-            return None
-        return tuple(buyers[buyer_id] for buyer_id in self.member_ids)
+from shared.messages.rfp import (
+    DeadlinePassed,
+    GroupNotQualified,
+    GroupQualified,
+    QualificationLapsed,
+    RequestCancelled,
+)
 
 
 @dataclass(frozen=True)
@@ -131,8 +81,15 @@ def tell(fact: Fact, known: Known) -> Told | None:  # noqa: C901, PLR0911, PLR09
             return _not_verified(fact, event, known, members)
         case QualificationLapsed() as event:
             return _mails(fact, known, [coordinator], letters.Lapsed(reason=event.reason))
+        case DeadlinePassed() as event:
+            request = known.request(event.request_version)
+            if request is None:
+                return None
+            if request.custodian is None:
+                return Told()
+            return _mails(fact, known, [coordinator], letters.KeyAwaited(custodian=request.custodian))
         case RequestDistributed() as event:
-            request = (known.requests or {}).get(event.request_version)
+            request = known.request(event.request_version)
             if request is None:
                 return None
             letter = letters.ProvidersInvited(

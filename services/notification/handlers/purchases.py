@@ -33,6 +33,7 @@ from shared.messages.bidding import (
 )
 from shared.messages.distribution import AccessGranted, AccessRefused, ProviderInvited, RequestDistributed
 from shared.messages.rfp import (
+    DeadlinePassed,
     GroupNotQualified,
     GroupQualified,
     ProviderRegistered,
@@ -122,6 +123,12 @@ async def tell_that_verification_lapsed(event: QualificationLapsed, tx: Tx, publ
 @rfp_events.handle
 async def tell_that_purchase_is_cancelled(event: RequestCancelled, tx: Tx, publish: Publish) -> None:
     """Write to everyone in the group; providers hear of it from distribution."""
+    await keep_and_tell(event, tx, publish)
+
+
+@rfp_events.handle
+async def ask_coordinator_for_custodians_key(event: DeadlinePassed, tx: Tx, publish: Publish) -> None:
+    """Write to the coordinator that the replies cannot be opened without it, where the request names a custodian."""
     await keep_and_tell(event, tx, publish)
 
 

@@ -6,7 +6,8 @@ from uuid import UUID
 import asyncpg
 
 from services.notification.domain.comparison import Comparison
-from services.notification.domain.telling import Fact, Known, in_order_of_telling, tell
+from services.notification.domain.known import Fact, Known
+from services.notification.domain.telling import in_order_of_telling, tell
 from services.notification.store import facts as store
 from services.notification.store.mails import add_mails
 from shared import documents

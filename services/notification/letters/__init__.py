@@ -21,7 +21,14 @@ from services.notification.letters.groups import (
     Smallest,
     Verified,
 )
-from services.notification.letters.replies import NoReplies, Offered, OwnRow, Participant, RepliesCompared
+from services.notification.letters.replies import (
+    KeyAwaited,
+    NoReplies,
+    Offered,
+    OwnRow,
+    Participant,
+    RepliesCompared,
+)
 from services.notification.letters.requests import Cancelled, ProvidersInvited, QuestionWaits
 from services.notification.letters.secrets import PLACE, AddressCode, InitialPassword, InvitationLink
 from services.notification.letters.security import AddressChanged, PasswordChanged, SecondFactorChanged
@@ -37,6 +44,7 @@ __all__ = [
     "InitialPassword",
     "InvitationLink",
     "Joined",
+    "KeyAwaited",
     "Lapsed",
     "Letter",
     "MinimumMissed",
@@ -72,6 +80,7 @@ Letter = Annotated[
     | Lapsed
     | ProvidersInvited
     | QuestionWaits
+    | KeyAwaited
     | NoReplies
     | RepliesCompared
     | TermsToAccept

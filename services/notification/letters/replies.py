@@ -20,6 +20,30 @@ class Participant(Part):
     declined: bool
 
 
+class KeyAwaited(Part):
+    """To the coordinator: the deadline passed, and the replies are sealed for a custodian too."""
+
+    kind: Literal["key_awaited"] = "key_awaited"
+    custodian: str
+
+    def subject(self) -> str:
+        """What the mail is about."""
+        return "The replies wait for the custodian's key"
+
+    def paragraphs(self) -> list[str]:
+        """The mail's text."""
+        return [
+            paragraph(
+                "The deadline has passed. The replies are also sealed for",
+                f"{one_line(self.custodian)}, and nobody can open them without that key.",
+            ),
+            paragraph(
+                "Please ask the custodian to release it (linepool custodian release), and hand it in at the",
+                "portal (linepool request release-key). The key opens the replies to this request and no others.",
+            ),
+        ]
+
+
 class NoReplies(Part):
     """To everyone: the deadline passed, and there is nothing to compare."""
 

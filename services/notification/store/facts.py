@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
+from services.notification.domain.known import Buyer, Fact, Request
 from services.notification.domain.participation import Invitation
-from services.notification.domain.telling import Buyer, Fact, Request
 from services.notification.letters import Smallest
 from shared.messages import registry
 from shared.messages.aggregation import (
@@ -143,21 +143,25 @@ def _buyer(row: asyncpg.Record) -> Buyer:
 async def add_request(tx: asyncpg.Connection, event: RequestIssued) -> None:
     """Keep what people are told of an issued version."""
     await tx.execute(
-        "INSERT INTO requests (purchase_id, request_version, title, deadline_at) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT DO NOTHING",
+        "INSERT INTO requests (purchase_id, request_version, title, deadline_at, custodian) "
+        "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         event.purchase_id,
         event.request_version,
         event.title,
         event.deadline,
+        None if event.custodian is None else event.custodian.name,
     )
 
 
 async def requests(tx: asyncpg.Connection, purchase_id: UUID) -> dict[int, Request]:
     """Return the issued versions of the request."""
     rows = await tx.fetch(
-        "SELECT request_version, title, deadline_at FROM requests WHERE purchase_id = $1", purchase_id
+        "SELECT request_version, title, deadline_at, custodian FROM requests WHERE purchase_id = $1",
+        purchase_id,
     )
-    return {row["request_version"]: Request(row["title"], row["deadline_at"]) for row in rows}
+    return {
+        row["request_version"]: Request(row["title"], row["deadline_at"], row["custodian"]) for row in rows
+    }
 
 
 async def add_fact(tx: asyncpg.Connection, purchase_id: UUID, fact: Fact) -> None:

@@ -122,8 +122,8 @@ def group() -> list[Message]:
     ]
 
 
-def request() -> list[Message]:
-    issued = RequestIssued.model_validate(
+def issued(**changes: object) -> RequestIssued:
+    return RequestIssued.model_validate(
         {
             "purchase_id": PURCHASE,
             "request_version": 1,
@@ -140,10 +140,14 @@ def request() -> list[Message]:
             "buyers_shown": "named",
             "currency": "EUR",
             "tax_basis": "net",
+            **changes,
         }
     )
+
+
+def request() -> list[Message]:
     return [
-        issued,
+        issued(),
         GroupQualified(purchase_id=PURCHASE, number=1, snapshot=SNAPSHOT, valid_until=DEADLINE),
         RequestDistributed(purchase_id=PURCHASE, request_version=1, invited=2),
     ]

@@ -1,6 +1,7 @@
 """Results to providers, and which mails are queued, on a real Postgres."""
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from random import Random
 from uuid import UUID
@@ -17,12 +18,13 @@ from shared.messages.notification import (
     RejectionNotified,
     UnsuccessfulNotified,
 )
-from shared.messages.rfp import ProviderRegistered
+from shared.messages.rfp import DeadlinePassed, ProviderRegistered
 from tests.memory import MemoryKafka, Running
 from tests.service.notification.notification_story import (
     ADA,
     BEN,
     COORDINATOR,
+    DEADLINE,
     LOSER,
     LOST,
     PURCHASE,
@@ -34,6 +36,7 @@ from tests.service.notification.notification_story import (
     contacts,
     credential,
     group,
+    issued,
     replies_opened,
     request,
     say,
@@ -292,3 +295,17 @@ async def test_a_question_that_waits_is_mailed_to_the_coordinator_once(
 
     rows = await notification.pool.fetch("SELECT person_id FROM mails WHERE kind = 'question_waits'")
     assert [row["person_id"] for row in rows] == [COORDINATOR]
+
+
+async def test_the_coordinator_is_asked_once_for_the_custodians_key_whatever_arrives_first(
+    notification: Running, kafka: MemoryKafka
+) -> None:
+    key = b64encode(bytes(32)).decode()
+    named = issued(custodian={"name": "Meier & Partners", "public_key": key})
+    passed = DeadlinePassed(purchase_id=PURCHASE, request_version=1, deadline=DEADLINE)
+    say(kafka, passed, *group(), named, passed)
+    await kafka.settle()
+
+    rows = await notification.pool.fetch("SELECT person_id, letter FROM mails WHERE kind = 'key_awaited'")
+    assert [row["person_id"] for row in rows] == [COORDINATOR]
+    assert json.loads(rows[0]["letter"])["custodian"] == "Meier & Partners"

@@ -6,7 +6,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from services.notification.domain.comparison import ComparedBuyer, ComparedReply, Comparison
-from services.notification.domain.telling import Buyer, Fact, Known, Request
+from services.notification.domain.known import Buyer, Fact, Known, Request
 from shared.messages.aggregation import Identifier
 from shared.messages.base import Message
 from shared.messages.bidding import ProviderSelected, RankedReply, RepliesCompared, Unsuccessful
@@ -39,7 +39,7 @@ def everything_known(*buyers: Buyer, awards_told: frozenset[int] = frozenset({1}
         coordinator_id=COORDINATOR,
         member_ids=tuple(buyer.buyer_id for buyer in members),
         buyers={buyer.buyer_id: buyer for buyer in members},
-        requests={1: Request("Voice lines for two sites", NOON)},
+        requests={1: Request("Voice lines for two sites", NOON, None)},
         comparisons={COMPARISON_SHA256: a_comparison()},
         awards_told=awards_told,
     )

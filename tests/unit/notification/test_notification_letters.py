@@ -110,6 +110,7 @@ EVERY_LETTER: list[Letter] = [
     letters.AddressChanged(at=NOON, to_former=False),
     letters.SecondFactorChanged(at=NOON, enabled=True),
     letters.SecondFactorChanged(at=NOON, enabled=False),
+    letters.KeyAwaited(custodian="Meier & Partners"),
 ]
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from services.notification import letters
 from services.notification.domain import personal, telling
+from services.notification.domain.known import Known
 from services.notification.domain.mails import Sealed
 from services.notification.domain.participation import Invitation
-from services.notification.domain.telling import Known, Told
+from services.notification.domain.telling import Told
 from shared.messages.aggregation import (
     BuyerJoined,
     CredentialAssigned,
@@ -29,7 +30,13 @@ from shared.messages.bidding import (
 )
 from shared.messages.distribution import ProviderInvited, RequestDistributed
 from shared.messages.notification import AwardNotified, UnsuccessfulNotified
-from shared.messages.rfp import GroupNotQualified, GroupQualified, QualificationLapsed, RequestCancelled
+from shared.messages.rfp import (
+    DeadlinePassed,
+    GroupNotQualified,
+    GroupQualified,
+    QualificationLapsed,
+    RequestCancelled,
+)
 from tests.unit.notification.notification_facts import (
     ADA,
     BEN,
@@ -263,6 +270,25 @@ def test_the_invitation_mail_waits_for_the_requests_title_and_deadline() -> None
     distributed = RequestDistributed(purchase_id=PURCHASE, request_version=2, invited=2)
 
     assert telling.tell(a_fact(distributed), everything_known()) is None
+
+
+def test_only_the_coordinator_is_asked_for_the_custodians_key_and_only_where_there_is_one() -> None:
+    passed = DeadlinePassed(purchase_id=PURCHASE, request_version=1, deadline=NOON)
+    known = everything_known()
+    assert known.requests is not None
+    named = replace(known, requests={1: replace(known.requests[1], custodian="Meier & Partners")})
+
+    outcome = told(passed, named)
+
+    assert recipients(outcome) == [COORDINATOR]
+    assert outcome.mails[0].letter == letters.KeyAwaited(custodian="Meier & Partners")
+    assert told(passed).mails == ()
+
+
+def test_the_mail_about_the_custodians_key_waits_for_the_request() -> None:
+    passed = DeadlinePassed(purchase_id=PURCHASE, request_version=2, deadline=NOON)
+
+    assert telling.tell(a_fact(passed), everything_known()) is None
 
 
 def test_a_fact_and_a_person_always_give_the_same_mail_and_other_facts_another() -> None:
