@@ -71,7 +71,7 @@ async def died(system: RealSystem, name: str) -> None:
     async def is_gone() -> bool:
         return system.services.pid(name) is None
 
-    await eventually(is_gone, f"the end of {name}")
+    await eventually(is_gone, f"the end of {name}", within=system.patience)
 
 
 async def fill(system: RealSystem, purchase: Purchase, ready: BidBoxReady) -> None:
